@@ -1,0 +1,1 @@
+//! Which flows a monitoring socket watches: filters in tcpdump's syntax.
