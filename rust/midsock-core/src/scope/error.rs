@@ -17,7 +17,7 @@ pub struct ScopeError {
     /// What is wrong and, where there is one, the way to write it.
     pub message: String,
     /// How many bytes are meant; 0 at the end of the filter.
-    length: usize,
+    pub length: usize,
     text: String,
 }
 
