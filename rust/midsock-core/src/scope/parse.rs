@@ -117,8 +117,14 @@ impl<'a> Parser<'a> {
         self.error(span, message)
     }
 
-    fn unknown(&self, token: Token<'_>) -> ScopeError {
-        let hint = names::suggestion(token.text, Meant::Keywords);
+    /// A word that is no keyword; where a value without keywords may stand, it may have been meant for one.
+    fn unknown(&self, token: Token<'_>, qualifiers: Option<Qualifiers>) -> ScopeError {
+        let mut hint = names::suggestion(token.text, Meant::Keywords);
+        if hint.is_empty()
+            && qualifiers.is_some_and(|known| matches!(known.kind, Kind::Port | Kind::PortRange))
+        {
+            hint = names::suggestion(token.text, Meant::Services);
+        }
         self.error(token.span(), format!("unknown word \"{}\" in the filter{hint}", token.text))
     }
 
@@ -240,7 +246,7 @@ impl Parser<'_> {
                     Ok(context)
                 }
                 _ if value::is_numeric(word.text) => Err(self.value_alone(word)),
-                _ => Err(self.unknown(word)),
+                qualifiers => Err(self.unknown(word, qualifiers)),
             },
         }
     }
@@ -446,7 +452,7 @@ impl Parser<'_> {
                 )
             }
             Lexeme::Word if names::keyword(token.text).is_none() && !value::is_numeric(token.text) => {
-                self.unknown(token)
+                self.unknown(token, None)
             }
             _ => self.expected("\"and\" or \"or\""),
         }
