@@ -8,8 +8,8 @@ const EXCERPT: usize = 90;
 
 /// Why a text is not a scope filter.
 ///
-/// It is displayed as the message, then the filter with a line of carets under the words that are meant; of a long
-/// filter, the part around them.
+/// It is displayed as the message, then the filter with a line of carets under the words that are meant; of a
+/// long filter, the part around them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeError {
     /// Where the words that are meant start: a byte offset into the filter, at most its length.

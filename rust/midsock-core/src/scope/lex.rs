@@ -40,8 +40,8 @@ impl Token<'_> {
     }
 }
 
-/// Splits a filter into tokens. Every text has some: what is not in the syntax becomes [`Kind::Unknown`], for the
-/// parser to point at in its context.
+/// Splits a filter into tokens. Every text has some: what is not in the syntax becomes [`Kind::Unknown`], for
+/// the parser to point at in its context.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut input = LocatingSlice::new(text);
     let mut tokens = Vec::new();
@@ -78,7 +78,8 @@ fn kind(input: &mut LocatingSlice<&str>) -> Result<Kind> {
     alt((word, symbol, any.value(Kind::Unknown))).parse_next(input)
 }
 
-/// `:` is of IPv6 addresses, `-` of ranges and service names, `\` escapes a protocol name that is a keyword too.
+/// `:` is of IPv6 addresses, `-` of ranges and service names, `\` escapes a protocol name that is a keyword
+/// too.
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '_' | '\\')
 }

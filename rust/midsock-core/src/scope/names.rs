@@ -1,4 +1,5 @@
-//! The words of the filter language: keywords, protocols, services, and what to suggest for a word that is none.
+//! The words of the filter language: keywords, protocols, services, and what to suggest for a word that is
+//! none.
 
 use super::test::{Direction, Version};
 

@@ -460,7 +460,7 @@ proptest! {
 
     /// The flat form and its jumps against truth values worked out term by term.
     #[test]
-    fn chains_group_from_the_left(terms in prop::collection::vec((prop::bool::ANY, prop::bool::ANY, prop::bool::ANY), 1..20)) {
+    fn chains_group_from_the_left(terms in prop::collection::vec(any::<(bool, bool, bool)>(), 1..20)) {
         let mut text = String::new();
         let mut expected = true;
         for (index, &(and, negated, holds)) in terms.iter().enumerate() {

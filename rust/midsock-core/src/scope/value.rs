@@ -212,8 +212,8 @@ fn ipv6(parser: &Parser<'_>, word: Token<'_>) -> Result<Ipv6Addr, ScopeError> {
     word.text.parse().map_err(|_| parser.error(word.span(), format!("\"{}\" is no IPv6 address", word.text)))
 }
 
-/// One to four decimal parts of an IPv4 address, as the address they begin, and how many there are. As in tcpdump,
-/// leading zeros do not matter.
+/// One to four decimal parts of an IPv4 address, as the address they begin, and how many there are. As in
+/// tcpdump, leading zeros do not matter.
 fn dotted(text: &str) -> Option<(u32, u32)> {
     let mut octets = [0; 4];
     let mut parts = 0;
