@@ -1,0 +1,230 @@
+//! What the monitoring sockets of a flow want, compiled to be asked per packet.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::registry::{CountId, EventId, Filter, HandlerId, Registration, StreamSettings};
+use super::{Event, Hook, Kind, KindMask, Scene};
+use crate::Side;
+
+/// What is done when an event fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It is counted.
+    Count(CountId),
+    /// It becomes a row.
+    Batch(super::registry::BatchId),
+    /// The application is called.
+    Call(HandlerId),
+}
+
+/// An event of the forest, with all that hangs below it.
+struct Node {
+    filter: Filter,
+    /// Where the walk goes on if the filter fails: behind everything below this node.
+    skip: u32,
+    actions: Range<u32>,
+}
+
+/// Where fired actions go.
+pub trait Outlet {
+    /// An action whose event fired.
+    fn act(&mut self, action: Action, scene: &Scene<'_>);
+
+    /// A filter that only the application can answer; if it says yes, [`Program::resume`] goes on below the node.
+    fn ask(&mut self, filter: u32, node: u32, scene: &Scene<'_>);
+}
+
+/// The trees of one combination of monitoring sockets and per-flow registrations.
+pub struct Program {
+    masks: [KindMask; 3],
+    roots: [[Range<u32>; Kind::ALL.len()]; 3],
+    /// All trees in pre-order: a walk is a loop, whatever the depth of the forest.
+    nodes: Vec<Node>,
+    actions: Vec<(Option<Side>, Action)>,
+    /// Where a user-defined event's own subtrees lie, for events that the application raises.
+    raised: HashMap<EventId, Vec<u32>>,
+    /// Whether the bytes of out-of-order segments are wanted, not just their ranges.
+    pub collects: bool,
+    /// Whether somebody may read the stream later: what stays unread is kept.
+    pub retains: bool,
+    /// What the monitoring sockets say of streams.
+    pub settings: StreamSettings,
+}
+
+/// Looks up a user-defined event: its parent, if it has one, and its filter.
+pub(super) type Lookup<'l> = &'l dyn Fn(EventId) -> (Option<EventId>, Filter);
+
+impl Program {
+    /// Compiles registrations, in the order in which they were made.
+    pub(super) fn compile<'r>(
+        registrations: impl Iterator<Item = &'r Registration>,
+        settings: StreamSettings,
+        lookup: Lookup<'_>,
+        reads_data: &dyn Fn(&Registration) -> bool,
+    ) -> Program {
+        let mut program = Program {
+            masks: [0; 3],
+            roots: Default::default(),
+            nodes: Vec::new(),
+            actions: Vec::new(),
+            raised: HashMap::new(),
+            collects: settings.reassemble == Some(true) || settings.digest,
+            retains: settings.reassemble == Some(true),
+            settings,
+        };
+        let mut trees: [[Tree; Kind::ALL.len()]; 3] = Default::default();
+        for registration in registrations {
+            let mut path = vec![registration.event];
+            let mut filters = Vec::new();
+            let root = loop {
+                let event = path[path.len() - 1];
+                if let Some(kind) = event.built_in() {
+                    break kind;
+                }
+                let (parent, filter) = lookup(event);
+                filters.push(filter);
+                match parent {
+                    Some(parent) => path.push(parent),
+                    None => break Kind::User,
+                }
+            };
+            let on_data = root == Kind::NewData;
+            program.collects |= on_data
+                && (reads_data(registration)
+                    || filters.iter().any(|filter| match filter {
+                        Filter::Expr(expr) => expr.wants_data(),
+                        Filter::External(_) => true,
+                        Filter::Never => false,
+                    }));
+            program.retains |= on_data && matches!(registration.action, Action::Call(_)) && registration.reads;
+            let hook = registration.hook as usize;
+            program.masks[hook] |= root.bit();
+            let mut tree = &mut trees[hook][root as usize];
+            // The path runs from the registered event up to its root; the tree is entered from the root.
+            let below_root = path.len() - usize::from(root != Kind::User);
+            for (event, filter) in path[..below_root].iter().zip(filters).rev() {
+                tree = tree.child(*event, filter);
+            }
+            tree.actions.push((registration.side, registration.action));
+        }
+        for (hook, kinds) in trees.iter().enumerate() {
+            for (kind, tree) in kinds.iter().enumerate() {
+                let start = program.nodes.len() as u32;
+                program.emit(tree, Filter::Always, None);
+                program.roots[hook][kind] = start..program.nodes.len() as u32;
+            }
+        }
+        program
+    }
+
+    fn emit(&mut self, tree: &Tree, filter: Filter, event: Option<EventId>) {
+        if tree.actions.is_empty() && tree.children.is_empty() {
+            return;
+        }
+        // A work list, since a forest may be deeper than the machine's stack: enter a node, or close one.
+        enum Work<'t> {
+            Enter(&'t Tree, Filter, Option<EventId>),
+            Close(u32),
+        }
+        let mut work = vec![Work::Enter(tree, filter, event)];
+        while let Some(next) = work.pop() {
+            match next {
+                Work::Close(node) => self.nodes[node as usize].skip = self.nodes.len() as u32,
+                Work::Enter(tree, filter, event) => {
+                    let node = self.nodes.len() as u32;
+                    let first = self.actions.len() as u32;
+                    self.actions.extend(&tree.actions);
+                    let actions = first..self.actions.len() as u32;
+                    self.nodes.push(Node { filter, skip: 0, actions });
+                    if let Some(event) = event {
+                        self.raised.entry(event).or_default().push(node);
+                    }
+                    work.push(Work::Close(node));
+                    for (event, filter, child) in tree.children.iter().rev() {
+                        work.push(Work::Enter(child, filter.clone(), Some(*event)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Which kinds anybody wants at a hook.
+    #[inline]
+    pub fn mask(&self, hook: Hook) -> KindMask {
+        self.masks[hook as usize]
+    }
+
+    /// Which kinds anybody wants at any hook.
+    #[inline]
+    pub fn any_mask(&self) -> KindMask {
+        self.masks[0] | self.masks[1] | self.masks[2]
+    }
+
+    /// An event fired: does what hangs on it and on those below it whose filters pass.
+    pub fn fire(&self, scene: &Scene<'_>, outlet: &mut impl Outlet) {
+        let Event { kind, hook, .. } = *scene.event;
+        self.walk(self.roots[hook as usize][kind as usize].clone(), scene, outlet);
+    }
+
+    /// The application raised a user-defined event: does what hangs on it, whatever its own filter says.
+    pub fn raise(&self, event: EventId, scene: &Scene<'_>, outlet: &mut impl Outlet) {
+        for node in self.raised.get(&event).into_iter().flatten() {
+            self.resume(*node, scene, outlet);
+        }
+    }
+
+    /// The application's own filter passed: does what hangs on its node and below.
+    pub fn resume(&self, node: u32, scene: &Scene<'_>, outlet: &mut impl Outlet) {
+        let at = &self.nodes[node as usize];
+        self.perform(at, scene, outlet);
+        self.walk(node + 1..at.skip, scene, outlet);
+    }
+
+    fn walk(&self, range: Range<u32>, scene: &Scene<'_>, outlet: &mut impl Outlet) {
+        let mut place = range.start;
+        while place < range.end {
+            let node = &self.nodes[place as usize];
+            let passes = match &node.filter {
+                Filter::Always => true,
+                Filter::Expr(expr) => expr.holds(scene),
+                Filter::External(filter) => {
+                    outlet.ask(*filter, place, scene);
+                    false
+                }
+                Filter::Never => false,
+            };
+            if passes {
+                self.perform(node, scene, outlet);
+                place += 1;
+            } else {
+                place = node.skip;
+            }
+        }
+    }
+
+    fn perform(&self, node: &Node, scene: &Scene<'_>, outlet: &mut impl Outlet) {
+        for (side, action) in &self.actions[node.actions.start as usize..node.actions.end as usize] {
+            if side.is_none_or(|side| side == scene.event.side) {
+                outlet.act(*action, scene);
+            }
+        }
+    }
+}
+
+/// A tree while it is put together.
+#[derive(Default)]
+struct Tree {
+    actions: Vec<(Option<Side>, Action)>,
+    children: Vec<(EventId, Filter, Tree)>,
+}
+
+impl Tree {
+    fn child(&mut self, event: EventId, filter: Filter) -> &mut Tree {
+        let place = self.children.iter().position(|(known, ..)| *known == event).unwrap_or_else(|| {
+            self.children.push((event, filter, Tree::default()));
+            self.children.len() - 1
+        });
+        &mut self.children[place].2
+    }
+}

@@ -1,0 +1,17 @@
+//! The flow table: which flow a segment belongs to, and what is known of that flow.
+
+mod chunks;
+mod hash;
+mod index;
+mod key;
+mod record;
+mod table;
+#[cfg(test)]
+mod tests;
+mod wheel;
+
+pub use hash::HashKey;
+pub use key::Key;
+pub use record::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, FlowId, Rexmits, Trouble};
+pub use table::{FlowStatistics, FlowTable};
+pub use wheel::{TimerId, TimerWheel};

@@ -1,0 +1,191 @@
+//! The table of all flows.
+
+use super::chunks::Chunks;
+use super::index::Index;
+use super::{Flow, FlowExtra, FlowFlags, FlowId, HashKey, Key, TimerWheel};
+use crate::Nanos;
+
+/// Counters of the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStatistics {
+    /// Flows opened so far.
+    pub opened: u64,
+    /// Flows in the table now, those included that ended and linger for late packets.
+    pub open: u64,
+    /// The most there were at once.
+    pub peak: u64,
+}
+
+/// All flows, found by their exact tuple.
+pub struct FlowTable<U> {
+    hash: HashKey,
+    index: Index,
+    flows: Chunks<Flow>,
+    extras: Chunks<FlowExtra<U>>,
+    free: Vec<u32>,
+    /// When idle flows are looked at.
+    pub(crate) wheel: TimerWheel,
+    statistics: FlowStatistics,
+    /// Where the search for a flow to evict goes on.
+    hand: u32,
+}
+
+impl<U> FlowTable<U> {
+    /// An empty table whose hash has this secret.
+    pub fn new(hash: HashKey) -> FlowTable<U> {
+        FlowTable {
+            hash,
+            index: Index::new(),
+            flows: Chunks::new(),
+            extras: Chunks::new(),
+            free: Vec::new(),
+            wheel: TimerWheel::new(),
+            statistics: FlowStatistics::default(),
+            hand: 0,
+        }
+    }
+
+    /// The hash of a tuple, for [`FlowTable::find`] and [`FlowTable::insert`].
+    #[inline]
+    pub fn hash(&self, key: &Key) -> u32 {
+        self.hash.hash(key)
+    }
+
+    /// Reads the slot of a hash ahead of its look-up; returns the place of the flow that is probably meant.
+    #[inline]
+    pub fn peek_slot(&self, hash: u32) -> Option<u32> {
+        self.index.peek(hash)
+    }
+
+    /// Reads a record ahead of its use.
+    #[inline]
+    pub fn peek_record(&self, place: u32) -> u64 {
+        let flow = &self.flows[place];
+        // One word of each of its two cache lines.
+        flow.bytes[0] ^ flow.last as u64
+    }
+
+    /// The place of the flow with this tuple.
+    #[inline]
+    pub fn find(&self, key: &Key, hash: u32) -> Option<u32> {
+        self.index.find(hash, |place| self.flows[place].key == *key)
+    }
+
+    /// Opens a flow, which must not be in the table yet; `deadline` is when it is first looked at for idleness.
+    pub fn insert(&mut self, hash: u32, flow: Flow, start: Nanos, deadline: Nanos) -> u32 {
+        let number = self.statistics.opened;
+        let place = self.free.pop().unwrap_or(self.flows.len() as u32);
+        let timer = self.wheel.insert(deadline, u64::from(place));
+        let extra = FlowExtra {
+            number,
+            start,
+            details: Default::default(),
+            trouble: None,
+            user: None,
+            timers: Vec::new(),
+            timer: Some(timer),
+            ended: 0,
+        };
+        if place as usize == self.flows.len() {
+            self.flows.push(flow);
+            self.extras.push(extra);
+        } else {
+            self.flows[place] = flow;
+            self.extras[place] = extra;
+        }
+        self.flows[place].flags.set(FlowFlags::LIVE);
+        self.index.insert(hash, place);
+        self.statistics.opened += 1;
+        self.statistics.open += 1;
+        self.statistics.peak = self.statistics.peak.max(self.statistics.open);
+        place
+    }
+
+    /// Frees a flow; its timers must have fired or been cancelled. Returns what the application kept with it.
+    pub fn remove(&mut self, place: u32) -> Option<U> {
+        let key = self.flows[place].key;
+        self.index.remove(self.hash.hash(&key), place);
+        self.flows[place].flags = FlowFlags::default();
+        let extra = &mut self.extras[place];
+        extra.number = u64::MAX;
+        extra.details = Default::default();
+        extra.trouble = None;
+        self.free.push(place);
+        self.statistics.open -= 1;
+        extra.user.take()
+    }
+
+    /// The flow at a place.
+    #[inline]
+    pub fn flow(&self, place: u32) -> &Flow {
+        &self.flows[place]
+    }
+
+    /// The flow at a place.
+    #[inline]
+    pub fn flow_mut(&mut self, place: u32) -> &mut Flow {
+        &mut self.flows[place]
+    }
+
+    /// The rest of a flow.
+    #[inline]
+    pub fn extra(&self, place: u32) -> &FlowExtra<U> {
+        &self.extras[place]
+    }
+
+    /// The rest of a flow.
+    #[inline]
+    pub fn extra_mut(&mut self, place: u32) -> &mut FlowExtra<U> {
+        &mut self.extras[place]
+    }
+
+    /// Both parts of a flow.
+    #[inline]
+    pub fn both_mut(&mut self, place: u32) -> (&mut Flow, &mut FlowExtra<U>) {
+        (&mut self.flows[place], &mut self.extras[place])
+    }
+
+    /// The id of the flow at a place.
+    pub fn id(&self, place: u32) -> FlowId {
+        FlowId { place, number: self.extras[place].number }
+    }
+
+    /// The place of a flow, unless it was freed.
+    pub fn place(&self, id: FlowId) -> Option<u32> {
+        ((id.place as usize) < self.extras.len() && self.extras[id.place].number == id.number)
+            .then_some(id.place)
+    }
+
+    /// The places of all flows.
+    pub fn places(&self) -> impl Iterator<Item = u32> {
+        (0..self.flows.len() as u32).filter(|place| self.flows[*place].flags.any(FlowFlags::LIVE))
+    }
+
+    /// Looks at the next `most` records, in turn, for a flow that `suits`.
+    pub(crate) fn search(&mut self, most: u32, suits: impl Fn(&Flow) -> bool) -> Option<u32> {
+        let places = self.flows.len() as u32;
+        for _ in 0..most.min(places) {
+            let place = self.hand % places;
+            self.hand = place + 1;
+            let flow = &self.flows[place];
+            if flow.flags.any(FlowFlags::LIVE) && suits(flow) {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// Counters.
+    pub fn statistics(&self) -> FlowStatistics {
+        self.statistics
+    }
+
+    /// Bytes of memory that the table and its records take, without their streams.
+    pub fn memory(&self) -> usize {
+        self.index.memory()
+            + self.flows.memory()
+            + self.extras.memory()
+            + self.wheel.memory()
+            + self.free.capacity() * size_of::<u32>()
+    }
+}

@@ -1,0 +1,13 @@
+//! From segments in any order to a stream of bytes. Knows offsets and bytes only: no flow, no TCP state.
+
+mod assembler;
+mod backlog;
+mod overlap;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use assembler::{Assembler, Inserted, Run};
+pub use backlog::Backlog;
+pub use overlap::Overlap;
+pub use stream::{Digest, Gap, Stream};

@@ -1,0 +1,142 @@
+//! The sender's step: it sent this segment, so it must have been in a state to send it.
+
+use super::{Arrival, Changes, Connection, Details, Endpoint, Flags, Seq, State};
+use crate::wire::{Segment, TcpFlags, options};
+use crate::{Nanos, Side};
+
+/// The scale of windows whose handshake was not seen: the largest there is (RFC 7323, section 2.2), since a window
+/// taken too large loses nothing.
+const UNKNOWN_SHIFT: u8 = 14;
+
+/// Moves the endpoint of `side`, which sent the segment. Rejected segments must not come here.
+#[inline]
+pub fn step(
+    connection: &mut Connection<'_>,
+    side: Side,
+    segment: &Segment,
+    frame: &[u8],
+    arrival: &Arrival,
+    now: Nanos,
+) -> Changes {
+    let sender = &mut connection.ends[side.index()];
+    if arrival.plain {
+        if segment.length > 0 {
+            sender.next = Seq(segment.seq).plus(segment.length);
+            if !sender.flags.any(Flags::TIMING) {
+                time(sender, &mut connection.details[side.index()], segment, frame, now);
+            }
+        }
+        return Changes::default();
+    }
+    step_in_full(connection, side, segment, frame, arrival, now)
+}
+
+fn step_in_full(
+    connection: &mut Connection<'_>,
+    side: Side,
+    segment: &Segment,
+    frame: &[u8],
+    arrival: &Arrival,
+    now: Nanos,
+) -> Changes {
+    let mut changes = Changes::default();
+    let flags = segment.flags;
+    if flags.contains(TcpFlags::RST) {
+        changes.enter(connection.ends, side, State::Closed);
+        return changes;
+    }
+    if connection.ends[side.index()].flags.any(Flags::UNTRACKED) {
+        return changes;
+    }
+    let is_syn = flags.contains(TcpFlags::SYN);
+    if !connection.ends[side.index()].flags.any(Flags::SEEN) {
+        begin(connection, side, segment, frame);
+    }
+    let sender = &mut connection.ends[side.index()];
+    let details = &mut connection.details[side.index()];
+    let end = Seq(segment.seq).plus(segment.sequence_length());
+    if end.after(sender.next) {
+        sender.next = end;
+        if !sender.flags.any(Flags::TIMING) {
+            time(sender, details, segment, frame, now);
+        }
+    } else if arrival.rexmit.is_some() && sender.flags.any(Flags::TIMING) && details.rtt.repeat() {
+        sender.flags.clear(Flags::TIMING);
+    }
+    let state = sender.state;
+    if is_syn {
+        match (state, flags.contains(TcpFlags::ACK)) {
+            (State::Closed | State::Listen, false) => changes.enter(connection.ends, side, State::SynSent),
+            (State::Closed | State::Listen | State::SynSent, true) => {
+                changes.enter(connection.ends, side, State::SynReceived);
+            }
+            _ => {}
+        }
+        return changes;
+    }
+    if matches!(state, State::Closed | State::Listen | State::SynSent) {
+        // It could not send this without the other end's SYN, which the capture lacks.
+        changes.enter(connection.ends, side, State::Established);
+    }
+    if flags.contains(TcpFlags::FIN) {
+        let sender = &mut connection.ends[side.index()];
+        if !sender.flags.any(Flags::FIN) {
+            sender.flags.set(Flags::FIN);
+            connection.details[side.index()].fin = end.minus(1);
+        }
+        match sender.state {
+            State::Established | State::SynReceived => {
+                changes.enter(connection.ends, side, State::FinWait1);
+            }
+            State::CloseWait => changes.enter(connection.ends, side, State::LastAck),
+            _ => {}
+        }
+    }
+    changes
+}
+
+/// The first segment of a side: where its stream begins and, in a SYN, what it offers.
+fn begin(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: &[u8]) {
+    let is_syn = segment.flags.contains(TcpFlags::SYN);
+    let first = Seq(segment.seq).plus(u32::from(is_syn));
+    let (sender, details) = (&mut connection.ends[side.index()], &mut connection.details[side.index()]);
+    sender.flags.set(Flags::SEEN);
+    (sender.head, sender.next) = (first, first);
+    details.start(first);
+    if is_syn {
+        sender.flags.set(Flags::SYN);
+        details.isn = Seq(segment.seq);
+        let offered = options::parse(segment.options(frame));
+        details.mss = offered.mss.unwrap_or(0);
+        details.scale = offered.window_scale;
+        details.sack_permitted = offered.sack_permitted;
+        details.timestamps = offered.timestamps.is_some();
+    } else {
+        details.timestamps = options::timestamps(segment.options(frame)).is_some();
+    }
+    agree_on_scaling(connection);
+}
+
+/// Windows are scaled only if both SYNs offered it (RFC 7323, section 2.2). Where one SYN was not seen, the other's
+/// offer is taken to have been accepted.
+fn agree_on_scaling(connection: &mut Connection<'_>) {
+    let offers = |side: Side| {
+        let is_known = connection.ends[side.index()].flags.any(Flags::SYN);
+        if is_known { connection.details[side.index()].scale } else { Some(UNKNOWN_SHIFT) }
+    };
+    let shifts = match (offers(Side::Client), offers(Side::Server)) {
+        (Some(client), Some(server)) => [client, server],
+        _ => [0, 0],
+    };
+    for side in Side::BOTH {
+        connection.ends[side.index()].shift = shifts[side.index()];
+    }
+}
+
+/// Begins to time a segment that carries something new.
+fn time(sender: &mut Endpoint, details: &mut Details, segment: &Segment, frame: &[u8], now: Nanos) {
+    let timestamp = if details.timestamps { options::timestamps(segment.options(frame)) } else { None };
+    let end = Seq(segment.seq).plus(segment.sequence_length());
+    details.rtt.begin(now, end, timestamp.map(|(value, _)| value));
+    sender.flags.set(Flags::TIMING);
+}
