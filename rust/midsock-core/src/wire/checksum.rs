@@ -25,27 +25,31 @@ pub fn sum(bytes: &[u8]) -> u32 {
     // The sum does not care how the bytes are grouped or ordered as long as pairs stay pairs (RFC 1071, 2), so words of
     // 32 bits are taken in the machine's order, and the carries gather in the upper half of 64 bits: 2^32 words fit.
     let (blocks, rest) = bytes.as_chunks::<64>();
+    let mut total = if blocks.is_empty() { 0 } else { sum_blocks(blocks) };
+    let (words, rest) = rest.as_chunks();
+    for word in words {
+        total += u64::from(u32::from_ne_bytes(*word));
+    }
+    if !rest.is_empty() {
+        let mut last = [0; 4];
+        for (place, byte) in last.iter_mut().zip(rest) {
+            *place = *byte;
+        }
+        total += u64::from(u32::from_ne_bytes(last));
+    }
+    let total = fold_once(fold_once(total)) as u32;
+    u32::from(u16::from_be(fold(total)))
+}
+
+/// The bulk of [`sum`], in lanes that the compiler keeps in vector registers; below 2^37.
+fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
     let mut lanes = [0_u64; 16];
     for block in blocks {
         for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
             *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
         }
     }
-    let mut total = 0_u64;
-    for lane in lanes {
-        total += fold_once(lane);
-    }
-    let (words, rest) = rest.as_chunks();
-    for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
-    }
-    let mut last = [0; 4];
-    for (place, byte) in last.iter_mut().zip(rest) {
-        *place = *byte;
-    }
-    total += u64::from(u32::from_ne_bytes(last));
-    let total = fold_once(fold_once(total)) as u32;
-    u32::from(u16::from_be(fold(total)))
+    lanes.into_iter().map(fold_once).sum()
 }
 
 /// Adds the upper half of 64 bits to the lower.
@@ -85,7 +89,13 @@ pub fn update_bytes(checksum: u16, old: &[u8], new: &[u8]) -> u16 {
 /// 3.1, with IPv6 RFC 8200, 8.1. Addresses are in network order, `source` and `destination` of equal length.
 #[inline]
 pub fn pseudo_header(source: &[u8], destination: &[u8], length: u32) -> u32 {
-    sum(source) + sum(destination) + u32::from(ip::TCP) + (length & 0xffff) + (length >> 16)
+    sum(source) + sum(destination) + protocol_and_length(length)
+}
+
+/// What the pseudo-header has besides addresses.
+#[inline]
+const fn protocol_and_length(length: u32) -> u32 {
+    ip::TCP as u32 + (length & 0xffff) + (length >> 16)
 }
 
 /// Whether a segment's TCP checksum is right.
@@ -102,23 +112,20 @@ pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
     let Some(covered) = frame.get(transport..end) else {
         return Checksum::Unknown;
     };
-    let header_end_v6 = u32::from(segment.network) + 40;
-    let destination = if segment.version == 6 && u32::from(segment.transport) != header_end_v6 {
-        match ip::final_destination(frame, segment) {
-            Some(destination) => destination,
-            None => return Checksum::Unknown,
-        }
-    } else {
-        segment.destination(frame)
-    };
-    let source = segment.source(frame);
-    let pseudo = pseudo_header(source, destination, covered.len() as u32);
+    let mut addresses = sum(segment.addresses(frame));
+    if segment.version == 6 && u32::from(segment.transport) != u32::from(segment.network) + 40 {
+        let Some(destination) = ip::final_destination(frame, segment) else {
+            return Checksum::Unknown;
+        };
+        addresses = sum(segment.source(frame)) + sum(destination);
+    }
+    let pseudo = addresses + protocol_and_length(covered.len() as u32);
     if fold(pseudo + sum(covered)) == 0xffff {
         return Checksum::Good;
     }
     // Offload to hardware that cuts the segment up may leave the length out, for it changes.
     let field = segment.checksum(frame);
-    if field == fold(pseudo) || field == fold(pseudo_header(source, destination, 0)) {
+    if field == fold(pseudo) || field == fold(addresses + protocol_and_length(0)) {
         Checksum::Partial
     } else {
         Checksum::Bad

@@ -37,7 +37,7 @@ pub(super) fn ether_type(cursor: &mut Cursor, number: u16) -> Step {
     match number {
         ETHERTYPE_IPV4 => Continue(Layer::Ipv4),
         ETHERTYPE_IPV6 => Continue(Layer::Ipv6),
-        ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_QINQ_OLD => vlan(cursor),
+        tag if is_vlan(tag) => vlan(cursor),
         length @ 0..=MAX_8023_LENGTH => {
             cursor.limit(usize::from(length));
             Continue(Layer::Llc)
@@ -49,11 +49,25 @@ pub(super) fn ether_type(cursor: &mut Cursor, number: u16) -> Step {
 /// A VLAN tag: three bits of priority, one of drop eligibility, twelve of id; then the type of what follows.
 fn vlan(cursor: &mut Cursor) -> Step {
     let tag = cursor.take::<4>(Malformed::TruncatedVlan)?;
-    let id = be16(tag, 0) & 0x0fff;
-    if let Some(free) = cursor.segment.vlan.iter_mut().find(|kept| **kept == 0) {
-        *free = id;
-    }
+    keep_vlan(&mut cursor.segment.vlan, be16(tag, 0));
     Continue(Layer::EtherType(be16(tag, 2)))
+}
+
+/// Whether an Ethernet type announces a VLAN tag.
+#[inline(always)]
+pub(super) const fn is_vlan(ether_type: u16) -> bool {
+    matches!(ether_type, ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_QINQ_OLD)
+}
+
+/// Keeps the id of a tag where there is room; 0 is none.
+#[inline]
+pub(super) fn keep_vlan(kept: &mut [u16; 2], tag: u16) {
+    let id = tag & 0x0fff;
+    if kept[0] == 0 {
+        kept[0] = id;
+    } else if kept[1] == 0 {
+        kept[1] = id;
+    }
 }
 
 /// IEEE 802.2 LLC: IP itself, or SNAP (RFC 1042) and an Ethernet type.

@@ -4,8 +4,9 @@
 //! fields that every packet needs. Nothing is copied or allocated; all that is asked for less often is read from the
 //! frame through the segment's accessors.
 //!
-//! A frame of Ethernet, IPv4 without options and TCP takes a straight line. Everything else goes through a loop in
-//! which each layer names the next one, so that a layer added to it is decoded wherever it may occur.
+//! A frame of Ethernet with at most two VLAN tags, IP without options or extension headers and TCP takes a straight
+//! line. Everything else goes through a loop in which each layer names the next one, so that a layer added to it is
+//! decoded wherever it may occur.
 
 pub mod checksum;
 pub mod emit;
@@ -13,6 +14,7 @@ mod ip;
 mod link;
 pub mod options;
 mod outcome;
+mod plain;
 mod segment;
 mod tcp;
 #[cfg(test)]
@@ -121,7 +123,7 @@ impl<'f> Cursor<'f, '_> {
 /// A `wire_length` smaller than the frame counts as the frame's length.
 #[inline]
 pub fn decode(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
-    if link == LinkType::Ethernet && tcp::decode_plain(frame, wire_length, segment) {
+    if link == LinkType::Ethernet && plain::decode(frame, wire_length, segment) {
         return Outcome::Tcp;
     }
     decode_layers(frame, link, wire_length, segment)

@@ -4,8 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow::Break;
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 
-use super::link::ETHERTYPE_IPV4;
-use super::{Cursor, Malformed, Outcome, Segment, Step, be16, be32, ip};
+use super::{Cursor, Malformed, Outcome, Segment, Step, be16, be32};
 
 /// The control bits of a TCP header: the nine that are assigned, and above them the three that are reserved.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -144,45 +143,9 @@ pub(super) fn tcp(cursor: &mut Cursor) -> Step {
 
 /// Takes the fields that every packet needs.
 #[inline(always)]
-fn fill(segment: &mut Segment, header: &[u8; 20]) {
+pub(super) fn fill(segment: &mut Segment, header: &[u8; 20]) {
     segment.seq = be32(header, 4);
     segment.ack = be32(header, 8);
     segment.flags = TcpFlags(be16(header, 12) & 0x0fff);
     segment.window = be16(header, 14);
-}
-
-/// The straight line for most of the world's packets: Ethernet II, IPv4 without options, TCP, all headers captured and
-/// all lengths sound. Whatever is not plainly that is left to the layer-by-layer way, which comes to the same result.
-#[inline]
-pub(super) fn decode_plain(frame: &[u8], wire_length: u32, segment: &mut Segment) -> bool {
-    const NETWORK: usize = 14;
-    const TRANSPORT: usize = NETWORK + 20;
-    let Some(headers) = frame.first_chunk::<{ TRANSPORT + 20 }>() else {
-        return false;
-    };
-    let plain = be16(headers, 12) == ETHERTYPE_IPV4
-        && headers[NETWORK] == 0x45
-        && be16(headers, NETWORK + 6) & ip::FRAGMENT_BITS_V4 == 0
-        && headers[NETWORK + 9] == ip::TCP;
-    let header_length = usize::from(headers[TRANSPORT + 12] >> 4) * 4;
-    let payload = TRANSPORT + header_length;
-    let end = NETWORK + usize::from(be16(headers, NETWORK + 2));
-    let wire = frame.len().max(wire_length as usize);
-    if !plain || header_length < 20 || payload > end || payload > frame.len() || end > wire {
-        return false;
-    }
-    let Some(header) = headers[TRANSPORT..].first_chunk() else {
-        return false;
-    };
-    *segment = Segment {
-        network: NETWORK as u16,
-        transport: TRANSPORT as u16,
-        payload: payload as u16,
-        length: (end - payload) as u32,
-        captured: (end.min(frame.len()) - payload) as u32,
-        version: 4,
-        ..Segment::default()
-    };
-    fill(segment, header);
-    true
 }

@@ -1,7 +1,7 @@
 //! Bytes that nobody sane would send.
 
 use super::super::checksum::{verify_ipv4_header, verify_tcp};
-use super::super::{decode_layers, options, tcp};
+use super::super::{decode_layers, options, plain};
 use super::*;
 
 /// Decodes, holds the result against every promise of [`Segment`], and uses all of it.
@@ -38,13 +38,22 @@ fn check(frame: &[u8], link: LinkType, wire_length: u32) -> Outcome {
 }
 
 #[test]
-fn the_common_frame_takes_the_straight_line() {
+fn common_frames_take_the_straight_line() {
     let mut segment = Segment::default();
-    let frame = v4().timestamps(1, 2).payload(b"data").build();
-    assert!(tcp::decode_plain(&frame, frame.len() as u32, &mut segment));
-    assert!(tcp::decode_plain(&frame[..66], frame.len() as u32, &mut segment));
-    assert_eq!((segment.length, segment.captured), (4, 0));
-    assert!(!tcp::decode_plain(&v6().build(), 74, &mut segment));
+    for (frame, headers) in [(v4(), 66), (v6(), 86)] {
+        let frame = frame.timestamps(1, 2).payload(b"data");
+        for tags in [&[][..], &[5], &[5, 6], &[0, 6]] {
+            let frame = frame.clone().vlan(tags).build();
+            let cut = &frame[..headers + 4 * tags.len()];
+            assert!(plain::decode(&frame, frame.len() as u32, &mut segment));
+            assert!(plain::decode(cut, frame.len() as u32, &mut segment));
+            assert_eq!((segment.length, segment.captured), (4, 0));
+        }
+    }
+    let others = [v4().vlan(&[1, 2, 3]), v4().ip_options(&[1]), v6().extensions(&[(60, &[])])];
+    for frame in others.map(|frame| frame.build()) {
+        assert!(!plain::decode(&frame, frame.len() as u32, &mut segment));
+    }
 }
 
 #[test]
