@@ -1,1 +1,179 @@
 //! From bytes to layers: one pass over a frame that finds where each layer starts.
+//!
+//! [`decode`] looks at every header of a frame once and leaves a [`Segment`]: offsets into the frame and the few TCP
+//! fields that every packet needs. Nothing is copied or allocated; all that is asked for less often is read from the
+//! frame through the segment's accessors.
+//!
+//! A frame of Ethernet with at most two VLAN tags, IP without options or extension headers and TCP takes a straight
+//! line. Everything else goes through a loop in which each layer names the next one, so that a layer added to it is
+//! decoded wherever it may occur.
+
+pub mod checksum;
+pub mod emit;
+mod ip;
+mod link;
+pub mod options;
+mod outcome;
+mod plain;
+mod segment;
+mod tcp;
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+
+use crate::port::LinkType;
+
+pub use checksum::Checksum;
+pub use emit::TcpFrame;
+pub use options::Options;
+pub use outcome::{Malformed, Outcome};
+pub use segment::Segment;
+pub use tcp::TcpFlags;
+
+/// The most layers one frame is decoded through. VLAN tags and IPv6 extension headers count as one each; no sound
+/// network comes near it, and it bounds the work that a hostile frame can cause.
+const MAX_LAYERS: usize = 32;
+
+/// A layer still to be decoded.
+#[derive(Clone, Copy, Debug)]
+enum Layer {
+    Ethernet,
+    LinuxSll,
+    LinuxSll2,
+    Loopback,
+    Ppp,
+    /// What an Ethernet type field announces; up to 1,500 it is a length and LLC follows.
+    EtherType(u16),
+    Llc,
+    /// IPv4 or IPv6, by its version field.
+    Ip,
+    Ipv4,
+    Ipv6,
+    /// What an IPv4 protocol or IPv6 next header field announces.
+    Protocol(u8),
+    Tcp,
+}
+
+/// What a layer leads to: the next layer, or the end of decoding.
+type Step = ControlFlow<Outcome, Layer>;
+
+/// The way through one frame.
+struct Cursor<'f, 's> {
+    frame: &'f [u8],
+    /// Where the layer at hand starts; at most the frame's length.
+    at: usize,
+    /// Where the layer at hand ends on the wire, by the lengths of the layers around it; may lie beyond the frame's
+    /// end if the capture cut it.
+    end: usize,
+    segment: &'s mut Segment,
+}
+
+impl<'f> Cursor<'f, '_> {
+    /// The next `N` bytes, or the end of decoding because they are not there.
+    #[inline]
+    fn peek<const N: usize>(&self, truncated: Malformed) -> ControlFlow<Outcome, &'f [u8; N]> {
+        let present = self.frame.len().min(self.end);
+        match self.frame.get(self.at..present).and_then(<[u8]>::first_chunk) {
+            Some(bytes) => ControlFlow::Continue(bytes),
+            None => ControlFlow::Break(Outcome::Malformed(truncated)),
+        }
+    }
+
+    /// Moves past `length` bytes, or ends decoding because they are not there.
+    #[inline]
+    fn advance(&mut self, length: usize, truncated: Malformed) -> ControlFlow<Outcome> {
+        let at = self.at.saturating_add(length);
+        if at > self.frame.len().min(self.end) {
+            return ControlFlow::Break(Outcome::Malformed(truncated));
+        }
+        self.at = at;
+        ControlFlow::Continue(())
+    }
+
+    /// Reads the next `N` bytes and moves past them.
+    #[inline]
+    fn take<const N: usize>(&mut self, truncated: Malformed) -> ControlFlow<Outcome, &'f [u8; N]> {
+        let bytes = self.peek(truncated)?;
+        self.at += N;
+        ControlFlow::Continue(bytes)
+    }
+
+    /// Ends the layer at hand `length` bytes from here, if it does not end earlier.
+    #[inline]
+    fn limit(&mut self, length: usize) {
+        self.end = self.end.min(self.at.saturating_add(length));
+    }
+
+    /// This place as an offset of a [`Segment`].
+    #[inline]
+    fn offset(&self) -> ControlFlow<Outcome, u16> {
+        match u16::try_from(self.at) {
+            Ok(at) => ControlFlow::Continue(at),
+            Err(_) => ControlFlow::Break(Outcome::Malformed(Malformed::TooManyLayers)),
+        }
+    }
+}
+
+/// Decodes `frame`, which starts with a header of `link` and had `wire_length` bytes on the wire.
+///
+/// `segment` holds everything after [`Outcome::Tcp`]. After any other outcome its `version` says whether an IP header
+/// was found (4 or 6; 0: none); if one was, `network`, `version` and `vlan` hold, and nothing else does.
+///
+/// A `wire_length` smaller than the frame counts as the frame's length.
+#[inline]
+pub fn decode(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
+    if link == LinkType::Ethernet && plain::decode(frame, wire_length, segment) {
+        return Outcome::Tcp;
+    }
+    decode_layers(frame, link, wire_length, segment)
+}
+
+/// [`decode`], layer by layer.
+fn decode_layers(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
+    *segment = Segment::default();
+    let end = frame.len().max(wire_length as usize);
+    let mut cursor = Cursor { frame, at: 0, end, segment };
+    let mut layer = match link {
+        LinkType::Ethernet => Layer::Ethernet,
+        LinkType::Ip => Layer::Ip,
+        LinkType::LinuxSll => Layer::LinuxSll,
+        LinkType::LinuxSll2 => Layer::LinuxSll2,
+        LinkType::Loopback => Layer::Loopback,
+        LinkType::Ppp => Layer::Ppp,
+        LinkType::Other(_) => return Outcome::NotIp,
+    };
+    for _ in 0..MAX_LAYERS {
+        let step = match layer {
+            Layer::Ethernet => link::ethernet(&mut cursor),
+            Layer::LinuxSll => link::linux_sll(&mut cursor),
+            Layer::LinuxSll2 => link::linux_sll2(&mut cursor),
+            Layer::Loopback => link::loopback(&mut cursor),
+            Layer::Ppp => link::ppp(&mut cursor),
+            Layer::EtherType(number) => link::ether_type(&mut cursor, number),
+            Layer::Llc => link::llc(&mut cursor),
+            Layer::Ip => ip::any(&mut cursor),
+            Layer::Ipv4 => ip::ipv4(&mut cursor),
+            Layer::Ipv6 => ip::ipv6(&mut cursor),
+            Layer::Protocol(number) => ip::protocol(&mut cursor, number),
+            Layer::Tcp => tcp::tcp(&mut cursor),
+        };
+        match step {
+            ControlFlow::Continue(next) => layer = next,
+            ControlFlow::Break(outcome) => return outcome,
+        }
+    }
+    Outcome::Malformed(Malformed::TooManyLayers)
+}
+
+/// The 16-bit field at `at` of a header.
+#[inline(always)]
+fn be16<const N: usize>(header: &[u8; N], at: usize) -> u16 {
+    u16::from_be_bytes([header[at], header[at + 1]])
+}
+
+/// The 32-bit field at `at` of a header.
+#[inline(always)]
+fn be32<const N: usize>(header: &[u8; N], at: usize) -> u32 {
+    u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}

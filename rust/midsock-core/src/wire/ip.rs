@@ -1,0 +1,142 @@
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) with its extension headers.
+
+use std::ops::ControlFlow::{Break, Continue};
+
+use super::{Cursor, Layer, Malformed, Outcome, Segment, Step, be16};
+
+/// Protocol number of TCP.
+pub(super) const TCP: u8 = 6;
+/// Protocol numbers of the extension headers.
+pub(super) const HOP_BY_HOP: u8 = 0;
+pub(super) const ROUTING: u8 = 43;
+pub(super) const FRAGMENT: u8 = 44;
+pub(super) const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+const MOBILITY: u8 = 135;
+const HOST_IDENTITY: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// IPv4's more-fragments bit and fragment offset.
+pub(super) const FRAGMENT_BITS_V4: u16 = 0x3fff;
+/// The same of IPv6's fragment header: the offset, and the more-fragments bit.
+const FRAGMENT_BITS_V6: u16 = 0xfff9;
+
+/// An IP header of either version.
+pub(super) fn any(cursor: &mut Cursor) -> Step {
+    let [first] = *cursor.peek::<1>(Malformed::TruncatedIpv4)?;
+    match first >> 4 {
+        4 => Continue(Layer::Ipv4),
+        6 => Continue(Layer::Ipv6),
+        _ => Break(Outcome::Malformed(Malformed::BadIpVersion)),
+    }
+}
+
+/// IPv4 with options.
+#[inline]
+pub(super) fn ipv4(cursor: &mut Cursor) -> Step {
+    let header = cursor.peek::<20>(Malformed::TruncatedIpv4)?;
+    if header[0] >> 4 != 4 {
+        return Break(Outcome::Malformed(Malformed::BadIpVersion));
+    }
+    cursor.segment.network = cursor.offset()?;
+    cursor.segment.version = 4;
+    let header_length = usize::from(header[0] & 0x0f) * 4;
+    if header_length < 20 {
+        return Break(Outcome::Malformed(Malformed::BadIpv4HeaderLength));
+    }
+    // Segmentation offload leaves the total length 0: the packet then ends where the frame does.
+    match usize::from(be16(header, 2)) {
+        0 => {}
+        total if total < header_length => return Break(Outcome::Malformed(Malformed::BadIpv4TotalLength)),
+        total => cursor.limit(total),
+    }
+    if header_length > cursor.end - cursor.at {
+        return Break(Outcome::Malformed(Malformed::BadIpv4HeaderLength));
+    }
+    if be16(header, 6) & FRAGMENT_BITS_V4 != 0 {
+        return Break(Outcome::Fragment);
+    }
+    cursor.advance(header_length, Malformed::TruncatedIpv4)?;
+    Continue(Layer::Protocol(header[9]))
+}
+
+/// The fixed header of IPv6.
+#[inline]
+pub(super) fn ipv6(cursor: &mut Cursor) -> Step {
+    let header = cursor.peek::<40>(Malformed::TruncatedIpv6)?;
+    if header[0] >> 4 != 6 {
+        return Break(Outcome::Malformed(Malformed::BadIpVersion));
+    }
+    cursor.segment.network = cursor.offset()?;
+    cursor.segment.version = 6;
+    cursor.advance(40, Malformed::TruncatedIpv6)?;
+    // Segmentation offload and jumbograms (RFC 2675) have a payload length of 0: the packet ends where the frame does.
+    match usize::from(be16(header, 4)) {
+        0 => {}
+        length => cursor.limit(length),
+    }
+    Continue(Layer::Protocol(header[6]))
+}
+
+/// What a protocol number announces: TCP, or an extension header that leads to the next one.
+#[inline]
+pub(super) fn protocol(cursor: &mut Cursor, number: u8) -> Step {
+    if number == TCP {
+        return Continue(Layer::Tcp);
+    }
+    // Of the extension headers, IPv4 knows only the authentication header.
+    if cursor.segment.version == 4 && number != AUTHENTICATION {
+        return Break(Outcome::NotTcp);
+    }
+    if number == FRAGMENT {
+        let header = cursor.take::<8>(Malformed::TruncatedExtensionHeader)?;
+        // An atomic fragment (RFC 6946) is a whole packet.
+        let whole = be16(header, 2) & FRAGMENT_BITS_V6 == 0;
+        return if whole { Continue(Layer::Protocol(header[0])) } else { Break(Outcome::Fragment) };
+    }
+    if extension_length(number, 0).is_none() {
+        return Break(Outcome::NotTcp);
+    }
+    let [next, length] = *cursor.peek::<2>(Malformed::TruncatedExtensionHeader)?;
+    let length = extension_length(number, length).unwrap_or_default();
+    cursor.advance(length, Malformed::TruncatedExtensionHeader)?;
+    Continue(Layer::Protocol(next))
+}
+
+/// The bytes of an extension header, by its number and its length field; nothing if it is none.
+fn extension_length(number: u8, field: u8) -> Option<usize> {
+    match number {
+        HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => {
+            Some((usize::from(field) + 1) * 8)
+        }
+        FRAGMENT => Some(8),
+        AUTHENTICATION => Some((usize::from(field) + 2) * 4),
+        _ => None,
+    }
+}
+
+/// The address that the TCP checksum of an IPv6 packet covers as its destination: where a routing header still has
+/// segments left, the last address of the route (RFC 8200, 8.1); nothing if that cannot be told.
+pub(super) fn final_destination<'f>(frame: &'f [u8], segment: &Segment) -> Option<&'f [u8; 16]> {
+    let network = usize::from(segment.network);
+    let header = frame.get(network..)?.first_chunk::<40>()?;
+    let mut destination = header[24..].first_chunk();
+    let (mut number, mut at) = (header[6], network + 40);
+    while at < usize::from(segment.transport) {
+        let rest = frame.get(at..)?;
+        let &[next, length, kind, left] = rest.first_chunk()?;
+        if number == ROUTING && left > 0 {
+            // Eight bytes, then addresses of two units of eight bytes each.
+            let place = match kind {
+                0 | 2 if length >= 2 => usize::from(length / 2) * 16 - 8,
+                // A segment routing header lists its route backwards (RFC 8754, 2).
+                4 if length >= 2 => 8,
+                _ => return None,
+            };
+            destination = rest.get(place..).and_then(<[u8]>::first_chunk);
+        }
+        at += extension_length(number, length)?;
+        number = next;
+    }
+    destination
+}

@@ -1,0 +1,164 @@
+//! Link layers: Ethernet II, IEEE 802.3 with LLC and SNAP, VLAN tags, Linux cooked captures, BSD loopback, PPP.
+
+use std::ops::ControlFlow::{Break, Continue};
+
+use super::{Cursor, Layer, Malformed, Outcome, Step, be16};
+
+/// `ETHERTYPE` of IPv4.
+pub(super) const ETHERTYPE_IPV4: u16 = 0x0800;
+/// `ETHERTYPE` of IPv6.
+pub(super) const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// `ETHERTYPE` of an IEEE 802.1Q tag.
+pub(super) const ETHERTYPE_VLAN: u16 = 0x8100;
+/// `ETHERTYPE` of an IEEE 802.1ad service tag.
+pub(super) const ETHERTYPE_QINQ: u16 = 0x88a8;
+/// `ETHERTYPE` of a service tag before IEEE 802.1ad.
+const ETHERTYPE_QINQ_OLD: u16 = 0x9100;
+
+/// The largest value of an Ethernet type field that is a length (IEEE 802.3, 3.2.6).
+const MAX_8023_LENGTH: u16 = 1500;
+/// The smallest that is a type.
+const MIN_ETHERTYPE: u16 = 1536;
+
+/// The 802.2 LLC protocol among the protocols of `AF_PACKET` (`ETH_P_802_2`).
+const ETH_P_802_2: u16 = 4;
+/// The hardware type of netlink in cooked captures: their protocol field is then no Ethernet type.
+const ARPHRD_NETLINK: u16 = 824;
+
+/// Ethernet II or IEEE 802.3: two addresses and a type.
+pub(super) fn ethernet(cursor: &mut Cursor) -> Step {
+    let header = cursor.take::<14>(Malformed::TruncatedLink)?;
+    Continue(Layer::EtherType(be16(header, 12)))
+}
+
+/// What an Ethernet type announces.
+#[inline]
+pub(super) fn ether_type(cursor: &mut Cursor, number: u16) -> Step {
+    match number {
+        ETHERTYPE_IPV4 => Continue(Layer::Ipv4),
+        ETHERTYPE_IPV6 => Continue(Layer::Ipv6),
+        tag if is_vlan(tag) => vlan(cursor),
+        length @ 0..=MAX_8023_LENGTH => {
+            cursor.limit(usize::from(length));
+            Continue(Layer::Llc)
+        }
+        _ => Break(Outcome::NotIp),
+    }
+}
+
+/// A VLAN tag: three bits of priority, one of drop eligibility, twelve of id; then the type of what follows.
+fn vlan(cursor: &mut Cursor) -> Step {
+    let tag = cursor.take::<4>(Malformed::TruncatedVlan)?;
+    keep_vlan(&mut cursor.segment.vlan, be16(tag, 0));
+    Continue(Layer::EtherType(be16(tag, 2)))
+}
+
+/// Whether an Ethernet type announces a VLAN tag.
+#[inline(always)]
+pub(super) const fn is_vlan(ether_type: u16) -> bool {
+    matches!(ether_type, ETHERTYPE_VLAN | ETHERTYPE_QINQ | ETHERTYPE_QINQ_OLD)
+}
+
+/// Keeps the id of a tag where there is room; 0 is none.
+#[inline]
+pub(super) fn keep_vlan(kept: &mut [u16; 2], tag: u16) {
+    let id = tag & 0x0fff;
+    if kept[0] == 0 {
+        kept[0] = id;
+    } else if kept[1] == 0 {
+        kept[1] = id;
+    }
+}
+
+/// IEEE 802.2 LLC: IP itself, or SNAP (RFC 1042) and an Ethernet type.
+pub(super) fn llc(cursor: &mut Cursor) -> Step {
+    match cursor.peek::<3>(Malformed::TruncatedLink)? {
+        [0xaa, 0xaa, 0x03] => {
+            let header = cursor.take::<8>(Malformed::TruncatedLink)?;
+            match header[3..6] {
+                // RFC 1042, and the bridge tunnel of IEEE 802.1H.
+                [0, 0, 0 | 0xf8] if be16(header, 6) >= MIN_ETHERTYPE => {
+                    Continue(Layer::EtherType(be16(header, 6)))
+                }
+                _ => Break(Outcome::NotIp),
+            }
+        }
+        [0x06, 0x06, 0x03] => {
+            cursor.advance(3, Malformed::TruncatedLink)?;
+            Continue(Layer::Ipv4)
+        }
+        _ => Break(Outcome::NotIp),
+    }
+}
+
+/// Linux cooked capture, version 1: packet type, hardware type, address length, address (8 bytes), protocol.
+pub(super) fn linux_sll(cursor: &mut Cursor) -> Step {
+    let header = cursor.take::<16>(Malformed::TruncatedLink)?;
+    cooked(be16(header, 2), be16(header, 14))
+}
+
+/// Linux cooked capture, version 2: protocol, reserved, interface, hardware type, packet type, address length, address.
+pub(super) fn linux_sll2(cursor: &mut Cursor) -> Step {
+    let header = cursor.take::<20>(Malformed::TruncatedLink)?;
+    cooked(be16(header, 8), be16(header, 0))
+}
+
+/// What the protocol field of a cooked capture announces: an Ethernet type, or one of the numbers that Linux has for
+/// what has none; it is never a length.
+fn cooked(hardware: u16, protocol: u16) -> Step {
+    match protocol {
+        _ if hardware == ARPHRD_NETLINK => Break(Outcome::NotIp),
+        ETH_P_802_2 => Continue(Layer::Llc),
+        MIN_ETHERTYPE.. => Continue(Layer::EtherType(protocol)),
+        _ => Break(Outcome::NotIp),
+    }
+}
+
+/// BSD loopback: an address family of four bytes in the byte order of the machine that captured (`LINKTYPE_NULL`) or
+/// in network order (`LINKTYPE_LOOP`).
+pub(super) fn loopback(cursor: &mut Cursor) -> Step {
+    let bytes = *cursor.take::<4>(Malformed::TruncatedLink)?;
+    let family = match u32::from_be_bytes(bytes) {
+        // A family is a small number: if its upper half is in use, the bytes come in the other order.
+        swapped @ 0x1_0000.. => swapped.swap_bytes(),
+        family => family,
+    };
+    match family {
+        2 => Continue(Layer::Ipv4),
+        // AF_INET6 of Linux, of NetBSD, OpenBSD and BSD/OS, of FreeBSD, and of macOS.
+        10 | 24 | 28 | 30 => Continue(Layer::Ipv6),
+        // Some systems write an Ethernet type instead.
+        0x600..=0xffff => Continue(Layer::EtherType(family as u16)),
+        _ => Break(Outcome::NotIp),
+    }
+}
+
+/// PPP (RFC 1661): a protocol of two bytes, or of one if compressed; before it, HDLC-like framing (RFC 1662) may put
+/// an address and a control byte. `LINKTYPE_PPP_HDLC` also stands for Cisco's framing (RFC 1547, 4.3.1): address,
+/// control, Ethernet type.
+pub(super) fn ppp(cursor: &mut Cursor) -> Step {
+    match *cursor.peek::<2>(Malformed::TruncatedLink)? {
+        [0xff, 0x03] => cursor.advance(2, Malformed::TruncatedLink)?,
+        [0x0f | 0x8f, 0x00] => {
+            let header = cursor.take::<4>(Malformed::TruncatedLink)?;
+            return match be16(header, 2) {
+                number @ MIN_ETHERTYPE.. => Continue(Layer::EtherType(number)),
+                _ => Break(Outcome::NotIp),
+            };
+        }
+        _ => {}
+    }
+    // The last byte of a protocol number is odd and any other even: an odd first byte stands alone.
+    let [first] = *cursor.peek::<1>(Malformed::TruncatedLink)?;
+    let protocol = if first & 1 == 1 {
+        cursor.advance(1, Malformed::TruncatedLink)?;
+        u16::from(first)
+    } else {
+        u16::from_be_bytes(*cursor.take::<2>(Malformed::TruncatedLink)?)
+    };
+    match protocol {
+        0x0021 => Continue(Layer::Ipv4),
+        0x0057 => Continue(Layer::Ipv6),
+        _ => Break(Outcome::NotIp),
+    }
+}
