@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{BURST, ChecksumState, LinkType, Packet, Port, PortError, PortStatistics, Received};
+use super::{BURST, ChecksumState, LinkType, Packet, Port, PortError, PortStatistics, Received, TIME_LIMIT};
 use crate::Nanos;
 
 /// A frame that owns its bytes.
@@ -71,7 +71,7 @@ impl MemoryPort {
             let frame: Frame = frame.into();
             let captured = frame.bytes.len() as u32;
             packets.push(Packet {
-                time: frame.time,
+                time: frame.time.clamp(-TIME_LIMIT, TIME_LIMIT),
                 offset: memory.len(),
                 captured,
                 length: frame.length.max(captured),

@@ -19,6 +19,12 @@ use crate::Nanos;
 /// The most packets one burst holds.
 pub const BURST: usize = 256;
 
+/// The latest time, and negated the earliest, that a port hands out: the years 2116 and 1823.
+///
+/// Any difference of two such times fits [`Nanos`], and so does such a time plus any time-out. A capture can claim
+/// other times; they become the nearest of these.
+pub const TIME_LIMIT: Nanos = (1 << 62) - 1;
+
 /// What the port knows of a frame's transport checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChecksumState {
@@ -34,7 +40,7 @@ pub enum ChecksumState {
 /// One packet of a burst.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
-    /// When it was received.
+    /// When it was received, within [`TIME_LIMIT`] of the epoch.
     pub time: Nanos,
     /// Where its frame starts in [`Port::memory`].
     pub offset: usize,

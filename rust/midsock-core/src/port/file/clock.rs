@@ -1,12 +1,13 @@
 //! The clock of a pcapng interface.
 
+use super::super::TIME_LIMIT;
 use crate::Nanos;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// How an interface's time stamps become nanoseconds since the epoch.
 ///
-/// Times outside what [`Nanos`] can say (before 1677, after 2262) become the nearest it can.
+/// Times beyond [`TIME_LIMIT`] become that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Clock {
     unit: Unit,
@@ -51,7 +52,8 @@ impl Clock {
                 u64::try_from(nanos).unwrap_or(u64::MAX)
             }
         };
-        Nanos::try_from(nanos).unwrap_or(Nanos::MAX).saturating_add(self.offset)
+        let time = Nanos::try_from(nanos).unwrap_or(Nanos::MAX).saturating_add(self.offset);
+        time.clamp(-TIME_LIMIT, TIME_LIMIT)
     }
 }
 

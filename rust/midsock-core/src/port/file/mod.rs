@@ -1,6 +1,6 @@
 //! Capture files, read and written.
 //!
-//! [`open`] reads pcap and pcapng of every byte order and clock, plain or compressed with gzip or zstd; the file's own
+//! [`open`] and [`read_from`] read pcap and pcapng of every byte order and clock, plain or compressed with gzip or zstd; the file's own
 //! first bytes tell, never its name. [`create`] writes them.
 
 mod clock;
@@ -14,5 +14,5 @@ mod walk;
 mod window;
 mod writer;
 
-pub use self::reader::{Reader, open};
+pub use self::reader::{Reader, open, read_from};
 pub use self::writer::{Format, Writer, create};

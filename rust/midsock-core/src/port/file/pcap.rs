@@ -118,8 +118,8 @@ fn walk<const BIG: bool, const UNIT: i64, const HEADER: usize, const EITHER_ORDE
             break Stop::Incomplete;
         }
         burst.push(Packet {
-            // 32 bits of each cannot overflow 63 bits of nanoseconds.
-            time: (Nanos::from(seconds) * 1_000_000_000).wrapping_add(Nanos::from(fraction) * UNIT),
+            // 32 bits of each stay below TIME_LIMIT.
+            time: Nanos::from(seconds) * 1_000_000_000 + Nanos::from(fraction) * UNIT,
             offset,
             captured,
             length: length.max(captured),

@@ -1,12 +1,12 @@
 //! The port that reads a capture file.
 
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use super::super::{BURST, Packet, Port, PortError, PortStatistics, Received};
 use super::pcap::{FILE_HEADER, Pcap};
 use super::pcapng::{MIN_SECTION_HEADER, Pcapng};
-use super::source::Source;
+use super::source::{Input, Source};
 use super::walk::Stop;
 use super::window::Window;
 
@@ -19,6 +19,15 @@ use super::window::Window;
 /// before it is read, and [`Port::warning`] tells.
 pub fn open(path: &str) -> Result<Box<dyn Port>, PortError> {
     Ok(Box::new(Reader::open(path)?))
+}
+
+/// Reads a capture from anything that can be read, such as a socket or bytes in memory; messages call it `name`.
+///
+/// # Errors
+///
+/// Those of [`open`].
+pub fn read_from(source: impl Read + Send + 'static, name: &str) -> Result<Box<dyn Port>, PortError> {
+    Ok(Box::new(Reader::new(Input::new(Box::new(source), None), name.to_owned())?))
 }
 
 /// A capture file being read.
@@ -54,8 +63,15 @@ impl Reader {
     /// Opens a capture file; see [`open`].
     pub fn open(path: &str) -> Result<Self, PortError> {
         let name = if path == "-" { "standard input" } else { path }.to_owned();
+        match Input::open(path) {
+            Ok(input) => Self::new(input, name),
+            Err(source) => Err(PortError::Io { name, source }),
+        }
+    }
+
+    fn new(input: Input, name: String) -> Result<Self, PortError> {
         let mut window = Window::new();
-        let mut source = Source::open(path, &name, &mut window)?;
+        let mut source = Source::new(input, &name, &mut window)?;
         let format = read_file_header(&mut source, &mut window, &name)?;
         Ok(Self {
             name,

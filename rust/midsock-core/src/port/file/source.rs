@@ -12,10 +12,10 @@ use super::window::Window;
 /// Compressed bytes asked of the system in one read.
 const COMPRESSED_CHUNK: usize = 128 << 10;
 
-/// A file, or standard input, as it is on disk.
-#[derive(Debug)]
+/// The bytes as they are on disk.
 pub(super) struct Input {
-    file: File,
+    /// One dynamic call for each chunk, not for each packet.
+    from: Box<dyn Read + Send>,
     /// Bytes that were read to find out what the file is, still to be handed out.
     head: Vec<u8>,
     /// Bytes handed out so far.
@@ -25,11 +25,12 @@ pub(super) struct Input {
 }
 
 impl Input {
-    fn open(path: &str) -> io::Result<Self> {
+    /// Opens a file, or standard input if `path` is "-".
+    pub(super) fn open(path: &str) -> io::Result<Self> {
         if path == "-" {
             // Past the standard library's own buffer: it would copy every byte once more.
             let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-            return Ok(Self { file, head: Vec::new(), consumed: 0, size: None });
+            return Ok(Self::new(Box::new(file), None));
         }
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => io::Error::new(
@@ -46,14 +47,18 @@ impl Input {
             ));
         }
         let size = metadata.is_file().then_some(metadata.len());
-        Ok(Self { file, head: Vec::new(), consumed: 0, size })
+        Ok(Self::new(Box::new(file), size))
+    }
+
+    pub(super) fn new(from: Box<dyn Read + Send>, size: Option<u64>) -> Self {
+        Self { from, head: Vec::new(), consumed: 0, size }
     }
 }
 
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let got = if self.head.is_empty() {
-            self.file.read(into)?
+            self.from.read(into)?
         } else {
             let got = self.head.len().min(into.len());
             into[..got].copy_from_slice(&self.head[..got]);
@@ -122,12 +127,11 @@ impl Read for Source {
 }
 
 impl Source {
-    /// Opens `path` ("-" is standard input), looks at its first bytes and leaves the capture's first bytes in `window`.
-    pub(super) fn open(path: &str, name: &str, window: &mut Window) -> Result<Self, PortError> {
+    /// Looks at the first bytes of `input` and leaves the capture's first bytes in `window`.
+    pub(super) fn new(mut input: Input, name: &str, window: &mut Window) -> Result<Self, PortError> {
         let format = |reason: String| PortError::Format { name: name.to_owned(), reason };
         let io = |source| PortError::Io { name: name.to_owned(), source };
 
-        let mut input = Input::open(path).map_err(io)?;
         window.need(4, &mut input).map_err(io)?;
         if window.rest().is_empty() {
             return Err(format(
