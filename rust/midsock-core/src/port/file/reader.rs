@@ -92,6 +92,11 @@ impl Reader {
                 let amid_block = matches!(&self.format, Format::Pcapng(pcapng) if pcapng.is_amid_block());
                 if amid_block || !self.window.rest().is_empty() {
                     self.warn_of_cut();
+                } else if self.statistics.malformed > 0 {
+                    self.warning = Some(format!(
+                        "{}: {} packet blocks contradict themselves or name an unknown interface and were passed over",
+                        self.name, self.statistics.malformed
+                    ));
                 }
                 Ok(Some(Received::End))
             }

@@ -53,6 +53,11 @@ impl Input {
     pub(super) fn new(from: Box<dyn Read + Send>, size: Option<u64>) -> Self {
         Self { from, head: Vec::new(), consumed: 0, size }
     }
+
+    /// Hands out `bytes`, all that was handed out so far, once more.
+    fn put_back(&mut self, bytes: Vec<u8>) {
+        (self.head, self.consumed) = (bytes, 0);
+    }
 }
 
 impl Read for Input {
@@ -112,7 +117,7 @@ impl Read for Gzip {
 /// Where the bytes of a capture come from.
 pub(super) enum Source {
     Plain(Input),
-    Gzip(Gzip),
+    Gzip(Box<Gzip>),
     Zstd(zstd::stream::read::Decoder<'static, BufReader<Input>>),
 }
 
@@ -141,11 +146,11 @@ impl Source {
         let mut source = match compression(window.rest()) {
             None => return Ok(Self::Plain(input)),
             Some(Compression::Gzip) => {
-                input.head = window.take();
-                Self::Gzip(Gzip::new(input))
+                input.put_back(window.take());
+                Self::Gzip(Box::new(Gzip::new(input)))
             }
             Some(Compression::Zstd) => {
-                input.head = window.take();
+                input.put_back(window.take());
                 let input = BufReader::with_capacity(COMPRESSED_CHUNK, input);
                 Self::Zstd(zstd::stream::read::Decoder::with_buffer(input).map_err(io)?)
             }
@@ -155,10 +160,6 @@ impl Source {
                 )));
             }
         };
-        // Those bytes were handed out by the input once already.
-        if let Some(input) = source.input_mut() {
-            input.consumed = 0;
-        }
         match window.need(4, &mut source) {
             Err(error) => Err(source.explain(error, name, window)),
             Ok(_) if window.rest().is_empty() => {
@@ -176,14 +177,6 @@ impl Source {
             Self::Plain(input) => Some(input),
             Self::Gzip(decoder) => decoder.input(),
             Self::Zstd(decoder) => Some(decoder.get_ref().get_ref()),
-        }
-    }
-
-    fn input_mut(&mut self) -> Option<&mut Input> {
-        match self {
-            Self::Plain(input) => Some(input),
-            Self::Gzip(decoder) => decoder.member.as_mut().map(|member| member.get_mut().get_mut()),
-            Self::Zstd(decoder) => Some(decoder.get_mut().get_mut()),
         }
     }
 
@@ -213,7 +206,8 @@ impl Source {
         let name = name.to_owned();
         let compression = self.compression();
         // What the system says has a number; what a decompressor says has none.
-        if matches!(self, Self::Plain(_)) || error.raw_os_error().is_some() {
+        let is_of_system = error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted;
+        if matches!(self, Self::Plain(_)) || is_of_system {
             return PortError::Io { name, source: error };
         }
         let reason = if self.is_cut_short(&error) {

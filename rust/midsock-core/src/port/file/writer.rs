@@ -33,10 +33,17 @@ impl Format {
     /// The format that a file name asks for by its extension (`.gz` and `.zst` put aside): pcapng, else pcap with
     /// microseconds.
     pub fn from_path(path: &str) -> Self {
-        let path = path.to_ascii_lowercase();
-        let stem = [".gz", ".zst"].iter().find_map(|end| path.strip_suffix(end)).unwrap_or(&path);
-        if stem.ends_with(".pcapng") || stem.ends_with(".ntar") { Self::Pcapng } else { Self::Pcap }
+        let stem = match (extension(path).as_str(), path.rsplit_once('.')) {
+            ("gz" | "zst", Some((stem, _))) => stem,
+            _ => path,
+        };
+        if extension(stem) == "pcapng" { Self::Pcapng } else { Self::Pcap }
     }
+}
+
+/// What follows the last dot of a path, in lower case.
+fn extension(path: &str) -> String {
+    path.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase()
 }
 
 /// Creates the capture file `path`, or empties it if it exists; "-" is standard output.
@@ -82,10 +89,14 @@ impl Sink {
             return Ok(Self::Plain(File::from(io::stdout().as_fd().try_clone_to_owned()?)));
         }
         let file = File::create(path)?;
-        let extension = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        Ok(match extension.as_str() {
+        Ok(match extension(path).as_str() {
             "gz" => Self::Gzip(GzEncoder::new(file, flate2::Compression::default())),
-            "zst" => Self::Zstd(zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?),
+            "zst" => {
+                let mut encoder = zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+                // As the zstd program does: without it damage to the file can go unseen.
+                encoder.include_checksum(true)?;
+                Self::Zstd(encoder)
+            }
             _ => Self::Plain(file),
         })
     }
