@@ -150,7 +150,7 @@ impl Pcapng {
             return Next::Stop(Stop::Incomplete);
         };
         let body = &block[BLOCK_HEADER..block.len() - 4];
-        // The slice is exactly four bytes long, so that there is a chunk of four.
+        // A block is at least twelve bytes long, so that there are four.
         let trailer = block.last_chunk().map_or(0, |&bytes| Order::<BIG>::u32(bytes));
         if trailer != length {
             return Next::Stop(contradiction(length, trailer));

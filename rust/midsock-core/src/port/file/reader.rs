@@ -15,7 +15,8 @@ use super::window::Window;
 /// # Errors
 ///
 /// [`PortError::Io`] if the file cannot be opened or read; [`PortError::Format`] if it is empty, cut short inside its
-/// file header, not a capture, or damaged in its compression. A file that ends amid a record is not an error: what is
+/// file header, not a capture, or damaged in its compression. A signal that interrupts the wait for standard input's
+/// first bytes is an [`io::ErrorKind::Interrupted`]. A file that ends amid a record is not an error: what is
 /// before it is read, and [`Port::warning`] tells.
 pub fn open(path: &str) -> Result<Box<dyn Port>, PortError> {
     Ok(Box::new(Reader::open(path)?))
