@@ -4,31 +4,26 @@
 //! frame lies. Nothing is copied on the way to the stack: a capture file's frames stay in its read buffer, a ring's
 //! frames in the ring.
 
+pub mod file;
+mod link;
+mod memory;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
+pub use self::link::LinkType;
+pub use self::memory::{Frame, MemoryPort, SentFrames};
 use crate::Nanos;
 
 /// The most packets one burst holds.
 pub const BURST: usize = 256;
 
-/// What a frame starts with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LinkType {
-    /// IEEE 802.3 (`LINKTYPE_ETHERNET`, 1).
-    Ethernet,
-    /// An IPv4 or IPv6 header, told apart by its version (`LINKTYPE_RAW` 101, and 12, 14, 228, 229).
-    Ip,
-    /// Linux cooked capture, version 1 (`LINKTYPE_LINUX_SLL`, 113).
-    LinuxSll,
-    /// Linux cooked capture, version 2 (`LINKTYPE_LINUX_SLL2`, 276).
-    LinuxSll2,
-    /// BSD loopback: a protocol family of four bytes, in either byte order (`LINKTYPE_NULL` 0, `LINKTYPE_LOOP` 108).
-    Loopback,
-    /// PPP, with or without HDLC-like framing (`LINKTYPE_PPP` 9, `LINKTYPE_PPP_HDLC` 50).
-    Ppp,
-    /// A link type this stack does not decode; its packets pass untouched and are counted.
-    Other(u16),
-}
+/// The latest time, and negated the earliest, that a port hands out: the years 2116 and 1823.
+///
+/// Any difference of two such times fits [`Nanos`], and so does such a time plus any time-out. A capture can claim
+/// other times; they become the nearest of these.
+pub const TIME_LIMIT: Nanos = (1 << 62) - 1;
 
 /// What the port knows of a frame's transport checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +40,7 @@ pub enum ChecksumState {
 /// One packet of a burst.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
-    /// When it was received.
+    /// When it was received, within [`TIME_LIMIT`] of the epoch.
     pub time: Nanos,
     /// Where its frame starts in [`Port::memory`].
     pub offset: usize,
@@ -59,6 +54,18 @@ pub struct Packet {
     pub checksum: ChecksumState,
     /// Which of the port's interfaces received it (a pcapng interface, a ring).
     pub interface: u16,
+}
+
+impl Packet {
+    /// The packet's frame, in the memory of the port that received it.
+    ///
+    /// # Panics
+    ///
+    /// If `memory` is not the memory that the packet lies in.
+    #[inline]
+    pub fn frame<'m>(&self, memory: &'m [u8]) -> &'m [u8] {
+        &memory[self.offset..][..self.captured as usize]
+    }
 }
 
 /// How [`Port::receive`] ended.
@@ -90,6 +97,9 @@ pub trait Port: Send {
     /// Clears `burst` and fills it with the next packets, waiting at most `wait` for the first one.
     ///
     /// The frames of the previous burst are gone after this call.
+    ///
+    /// [`Received::End`] is final. A wait that a signal interrupted ends early with [`Received::Nothing`], so that the
+    /// caller can act on the signal.
     fn receive(&mut self, burst: &mut Vec<Packet>, wait: Duration) -> Result<Received, PortError>;
 
     /// The memory that [`Packet::offset`] counts in, for the current burst.
@@ -104,7 +114,8 @@ pub trait Port: Send {
     /// Counters since the port was opened.
     fn statistics(&self) -> PortStatistics;
 
-    /// How far a source of known size has been read: bytes done and bytes in all.
+    /// How far a source of known size has been read: the part done and the whole, in one unit (a file's bytes as they
+    /// lie on disk, compressed or not).
     fn progress(&self) -> Option<(u64, u64)> {
         None
     }
@@ -134,4 +145,19 @@ pub enum PortError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// Opens the port called `name` to receive from it.
+///
+/// | name | port |
+/// |---|---|
+/// | `pcap:PATH` | the capture file PATH, even if PATH looks like another port's name |
+/// | `-` | a capture on standard input |
+/// | anything else | the capture file of that name |
+///
+/// # Errors
+///
+/// Those of [`file::open`].
+pub fn open(name: &str) -> Result<Box<dyn Port>, PortError> {
+    file::open(name.strip_prefix("pcap:").unwrap_or(name))
 }
