@@ -113,11 +113,12 @@ pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
         return Checksum::Unknown;
     };
     let mut addresses = sum(segment.addresses(frame));
-    if segment.version == 6 && u32::from(segment.transport) != u32::from(segment.network) + 40 {
-        let Some(destination) = ip::final_destination(frame, segment) else {
+    let plain = if segment.version == 4 { 20 } else { 40 };
+    if segment.transport.saturating_sub(segment.network) != plain {
+        let Some((source, destination)) = ip::covered_addresses(frame, segment) else {
             return Checksum::Unknown;
         };
-        addresses = sum(segment.source(frame)) + sum(destination);
+        addresses = sum(source) + sum(destination);
     }
     let pseudo = addresses + protocol_and_length(covered.len() as u32);
     if fold(pseudo + sum(covered)) == 0xffff {

@@ -115,28 +115,80 @@ fn extension_length(number: u8, field: u8) -> Option<usize> {
     }
 }
 
-/// The address that the TCP checksum of an IPv6 packet covers as its destination: where a routing header still has
-/// segments left, the last address of the route (RFC 8200, 8.1); nothing if that cannot be told.
-pub(super) fn final_destination<'f>(frame: &'f [u8], segment: &Segment) -> Option<&'f [u8; 16]> {
-    let network = usize::from(segment.network);
-    let header = frame.get(network..)?.first_chunk::<40>()?;
-    let mut destination = header[24..].first_chunk();
-    let (mut number, mut at) = (header[6], network + 40);
-    while at < usize::from(segment.transport) {
-        let rest = frame.get(at..)?;
-        let &[next, length, kind, left] = rest.first_chunk()?;
-        if number == ROUTING && left > 0 {
-            // Eight bytes, then addresses of two units of eight bytes each.
-            let place = match kind {
-                0 | 2 if length >= 2 => usize::from(length / 2) * 16 - 8,
-                // A segment routing header lists its route backwards (RFC 8754, 2).
-                4 if length >= 2 => 8,
-                _ => return None,
-            };
-            destination = rest.get(place..).and_then(<[u8]>::first_chunk);
-        }
-        at += extension_length(number, length)?;
-        number = next;
+/// The source and destination that the TCP checksum covers, where they may not be the IP header's: a packet on a
+/// route covers the route's last address (RFC 1122, 4.1.3.5; RFC 8200, 8.1), one from a mobile node its home address
+/// (RFC 6275, 11.3.1). Nothing if they cannot be told.
+pub(super) fn covered_addresses<'f>(frame: &'f [u8], segment: &Segment) -> Option<(&'f [u8], &'f [u8])> {
+    let packet = frame.get(usize::from(segment.network)..usize::from(segment.transport))?;
+    let (source, destination) = (segment.source(frame), segment.destination(frame));
+    if segment.version == 4 {
+        let header_length = usize::from(packet.first()? & 0x0f) * 4;
+        return Some((source, source_route_end(packet.get(20..header_length)?).unwrap_or(destination)));
     }
-    destination
+    let mut covered = (source, destination);
+    let mut number = *packet.get(6)?;
+    let mut rest = packet.get(40..)?;
+    while let Some(&[next, field, kind, left]) = rest.first_chunk() {
+        let (header, after) = rest.split_at_checked(extension_length(number, field)?)?;
+        match number {
+            ROUTING if left > 0 => covered.1 = route_end(header, kind)?,
+            DESTINATION_OPTIONS => covered.0 = home_address(&header[2..]).unwrap_or(covered.0),
+            _ => {}
+        }
+        (number, rest) = (next, after);
+    }
+    Some(covered)
+}
+
+/// The last address of an unfinished source route among IPv4 options (RFC 791, 3.1).
+fn source_route_end(mut options: &[u8]) -> Option<&[u8]> {
+    const LOOSE: u8 = 131;
+    const STRICT: u8 = 137;
+    loop {
+        match *options {
+            [] | [0, ..] => return None,
+            [1, ref after @ ..] => options = after,
+            [kind, length, ..] if length >= 2 => {
+                let (option, after) = options.split_at_checked(usize::from(length))?;
+                if let (LOOSE | STRICT, [_, _, pointer, route @ ..]) = (kind, option)
+                    && *pointer <= length
+                {
+                    return route.as_chunks::<4>().0.last().map(<[u8; 4]>::as_slice);
+                }
+                options = after;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// The last address of a routing header that has segments left.
+fn route_end(header: &[u8], kind: u8) -> Option<&[u8]> {
+    let addresses = header.get(8..)?.as_chunks::<16>().0;
+    let end = match kind {
+        0 | 2 => addresses.last(),
+        // A segment routing header lists its route backwards (RFC 8754, 2).
+        4 => addresses.first(),
+        _ => None,
+    };
+    end.map(<[u8; 16]>::as_slice)
+}
+
+/// The home address among IPv6 destination options (RFC 6275, 6.3).
+fn home_address(mut options: &[u8]) -> Option<&[u8]> {
+    const PAD1: u8 = 0;
+    const HOME_ADDRESS: u8 = 0xc9;
+    loop {
+        match *options {
+            [PAD1, ref after @ ..] => options = after,
+            [kind, length, ref after @ ..] => {
+                let (value, after) = after.split_at_checked(usize::from(length))?;
+                if kind == HOME_ADDRESS && length == 16 {
+                    return Some(value);
+                }
+                options = after;
+            }
+            _ => return None,
+        }
+    }
 }

@@ -127,6 +127,41 @@ fn routing_headers_name_the_destination_that_is_covered() {
     assert_eq!(verify_tcp(&frame, &tcp_of(&frame)), Checksum::Unknown);
 }
 
+#[test]
+fn source_routes_name_the_destination_that_is_covered() {
+    for kind in [131, 137] {
+        let route = [1, kind, 11, 4, 203, 0, 113, 1, 198, 51, 100, 7];
+        let mut frame = v4().ip_options(&route).payload(b"data").build();
+        let segment = tcp_of(&frame);
+        frame[14 + 16..14 + 20].fill(9);
+        assert_eq!(verify_tcp(&frame, &segment), Checksum::Good);
+        // A route that was gone to its end.
+        frame[14 + 20 + 3] = 12;
+        assert_eq!(verify_tcp(&frame, &segment), Checksum::Bad);
+    }
+    // Other options, an empty route and broken ones change nothing.
+    for options in
+        [&[7, 7, 4, 1, 2, 3, 4][..], &[131, 3, 3], &[131, 2], &[131, 99, 4], &[131, 1], &[0, 131], &[1]]
+    {
+        let frame = v4().ip_options(options).payload(b"data").build();
+        let outcome = verify_tcp(&frame, &tcp_of(&frame));
+        assert!(matches!(outcome, Checksum::Good | Checksum::Unknown), "{options:?}");
+    }
+}
+
+#[test]
+fn home_addresses_are_covered_as_the_source() {
+    let body = [&[1, 2, 0, 0, 0xc9, 16][..], &[0x20; 16]].concat();
+    let chain = [(60, &body[..])];
+    let home = address("[2020:2020:2020:2020:2020:2020:2020:2020]:40000");
+    let mut frame = TcpFrame::new(home, address("[2001:db8::7]:80")).extensions(&chain).build();
+    let segment = tcp_of(&frame);
+    frame[14 + 8..14 + 24].fill(0x66);
+    assert_eq!(verify_tcp(&frame, &segment), Checksum::Good);
+    frame[14 + 44 + 2] = 0xc8;
+    assert_eq!(verify_tcp(&frame, &segment), Checksum::Bad);
+}
+
 proptest! {
     #[test]
     fn like_the_naive_sum(bytes in bytes(300)) {

@@ -84,6 +84,11 @@ fn every_byte_of_a_frame_at_its_extremes() {
         for frame in [
             v4().link(link).vlan(&[3]).mss(1460).ip_options(&[1; 4]).payload(b"data").build(),
             v6().link(link).extensions(&chain).mss(1460).payload(b"data").build(),
+            // These take the straight line.
+            v4().link(link).timestamps(1, 2).payload(b"data").build(),
+            v6().link(link).payload(b"data").padding(2).build(),
+            v4().link(link).vlan(&[3]).payload(b"data").build(),
+            v6().link(link).vlan(&[3, 4]).payload(b"data").build(),
         ] {
             for at in 0..frame.len() {
                 for value in 0..=255 {
