@@ -63,7 +63,8 @@ bench: build ## measure: criterion for the core, pytest-benchmark for the bindin
 
 wheel: build ## build a manylinux abi3 wheel into dist/ and check it in an empty environment
 	rm -rf dist
-	$(ENTER) maturin build --release --locked --zig --compatibility $(MANYLINUX) --interpreter python --out dist
+	$(ENTER) maturin build --release --locked --strip --zig --compatibility $(MANYLINUX) --interpreter python \
+	  --out dist
 	./.ci/check-wheel $(BIN)/python dist/midsock-*.whl
 
 build: $(STAMP)-build ## build the package into .venv for use from this checkout
