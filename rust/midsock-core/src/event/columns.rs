@@ -159,10 +159,10 @@ impl Batch {
         self.rows += 1;
     }
 
-    /// The burst is over: returns whether the batch is to be handed over.
-    pub fn end_burst(&mut self) -> bool {
+    /// The burst is over: later events make rows of their own.
+    pub fn end_burst(&mut self) {
         if self.rows == 0 {
-            return false;
+            return;
         }
         self.open_rows.clear();
         for column in &mut self.columns {
@@ -170,6 +170,10 @@ impl Batch {
                 bytes.close();
             }
         }
+    }
+
+    /// Whether there are as many rows as a batch is to have.
+    pub fn is_full(&self) -> bool {
         self.rows >= self.spec.size.max(1)
     }
 

@@ -44,8 +44,10 @@ pub struct Program {
     actions: Vec<(Option<Side>, Action)>,
     /// Where a user-defined event's own subtrees lie, for events that the application raises.
     raised: HashMap<EventId, Vec<u32>>,
-    /// Whether the bytes of out-of-order segments are wanted, not just their ranges.
+    /// Whether bytes of streams are wanted, not just their ranges.
     pub collects: bool,
+    /// Whether anybody looks at them, other than to hash them.
+    pub reads: bool,
     /// Whether somebody may read the stream later: what stays unread is kept.
     pub retains: bool,
     /// What the monitoring sockets say of streams.
@@ -69,7 +71,8 @@ impl Program {
             nodes: Vec::new(),
             actions: Vec::new(),
             raised: HashMap::new(),
-            collects: settings.reassemble == Some(true) || settings.digest,
+            collects: false,
+            reads: settings.reassemble == Some(true),
             retains: settings.reassemble == Some(true),
             settings,
         };
@@ -90,12 +93,12 @@ impl Program {
                 }
             };
             let on_data = root == Kind::NewData;
-            program.collects |= on_data
+            program.reads |= on_data
                 && (reads_data(registration)
                     || filters.iter().any(|filter| match filter {
                         Filter::Expr(expr) => expr.wants_data(),
                         Filter::External(_) => true,
-                        Filter::Never => false,
+                        Filter::Always | Filter::Never => false,
                     }));
             program.retains |= on_data && matches!(registration.action, Action::Call(_)) && registration.reads;
             let hook = registration.hook as usize;
@@ -108,6 +111,7 @@ impl Program {
             }
             tree.actions.push((registration.side, registration.action));
         }
+        program.collects = program.reads || settings.digest;
         for (hook, kinds) in trees.iter().enumerate() {
             for (kind, tree) in kinds.iter().enumerate() {
                 let start = program.nodes.len() as u32;

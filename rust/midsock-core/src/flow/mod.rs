@@ -5,6 +5,7 @@ mod hash;
 mod index;
 mod key;
 mod record;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -13,5 +14,6 @@ mod wheel;
 pub use hash::HashKey;
 pub use key::Key;
 pub use record::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, FlowId, Rexmits, Trouble};
+pub use summary::{FlowRecord, SideRecord};
 pub use table::{FlowStatistics, FlowTable};
 pub use wheel::{TimerId, TimerWheel};

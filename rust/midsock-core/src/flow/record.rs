@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::{Key, TimerId};
+use crate::port::Packet;
 use crate::tcp::{Anomaly, Details, Endpoint, RexmitKind};
+use crate::wire::Segment;
 use crate::{Nanos, Side};
 
 /// Which flow: its place in the table and its number. A freed flow's id never names a later flow.
@@ -104,6 +106,11 @@ impl EndReason {
         EndReason::End,
     ];
 
+    /// Whether the flow still takes in late packets of its own.
+    pub fn lingers(self) -> bool {
+        matches!(self, EndReason::Closed | EndReason::Reset)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -153,22 +160,20 @@ pub struct Trouble {
     /// Anomalies, by their number.
     pub anomalies: [u32; Anomaly::ALL.len()],
     /// A SYN that came into the live flow: what the next SYN/ACK is checked against.
-    pub challenger: Option<Challenger>,
+    pub challenger: Option<Box<Challenger>>,
 }
 
 /// A SYN inside a live flow, which may be the first of a connection that reuses the tuple.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Challenger {
     /// Who sent it.
     pub side: Side,
-    /// Its sequence number.
-    pub seq: u32,
-    /// Payload that it carried.
-    pub length: u32,
-    /// Its window.
-    pub window: u16,
-    /// When it came.
-    pub time: Nanos,
+    /// Its record.
+    pub packet: Packet,
+    /// Where its parts are.
+    pub segment: Segment,
+    /// Its frame up to the TCP payload.
+    pub frame: Box<[u8]>,
 }
 
 /// The rest of what is known of a flow.
@@ -184,7 +189,7 @@ pub struct FlowExtra<U> {
     /// What the application keeps with the flow.
     pub user: Option<U>,
     /// The timers that the application set for it.
-    pub(crate) timers: Vec<TimerId>,
+    pub(crate) timers: Vec<u32>,
     /// The timer that looks after it when it is idle; none once it has ended.
     pub(crate) timer: Option<TimerId>,
     /// Its place in the order of ended flows.

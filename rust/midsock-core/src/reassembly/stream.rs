@@ -64,11 +64,16 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// A stream whose bytes are hashed.
+    pub fn hashed() -> Stream {
+        Stream { digest: Some(Box::default()), ..Stream::default() }
+    }
+
     /// Remembers a gap.
     pub fn note_gap(&mut self, gap: Gap) {
+        let is_full = self.gaps.len() >= MOST_GAPS;
         match self.gaps.last_mut() {
-            Some(last) if last.offset + last.length == gap.offset => last.length += gap.length,
-            Some(last) if self.gaps.len() >= MOST_GAPS => {
+            Some(last) if is_full || last.offset + last.length == gap.offset => {
                 last.length = gap.offset + gap.length - last.offset;
             }
             _ => self.gaps.push(gap),

@@ -95,6 +95,7 @@ pub fn judge(ends: &[Endpoint; 2], details: &[Details; 2], side: Side, segment: 
         && receiver.state.is_steady()
         && seq == sender.next
         && seq == sender.head
+        && receiver.head == receiver.next
         && (acked | unacked) >= 0
         && sender.flags.all(Flags::SEEN | Flags::ACKED)
         && receiver.flags.all(Flags::SEEN | Flags::ACKED)

@@ -1,0 +1,95 @@
+//! What can be set of a stack.
+
+use crate::Nanos;
+
+/// A second in nanoseconds.
+const SECOND: Nanos = 1_000_000_000;
+
+/// What is made of wrong checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChecksumPolicy {
+    /// A segment with a wrong checksum is rejected.
+    Verify,
+    /// Checksums are not looked at.
+    Ignore,
+    /// As `Verify`, but for sides whose checksums are left to the sending hardware: those whose segments never had a
+    /// right one so far.
+    #[default]
+    Auto,
+}
+
+/// What becomes of a new flow when the table is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FullPolicy {
+    /// It takes the place of one that ended, of one whose handshake is not over, or of one that has been idle for a
+    /// minute. If a short search finds none of these, it is ignored: no flood of SYNs moves an established flow.
+    #[default]
+    Evict,
+    /// It is ignored.
+    Ignore,
+}
+
+/// Idle times after which flows end, in nanoseconds of packet time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// The handshake is not over.
+    pub opening: Nanos,
+    /// Both ends are established.
+    pub established: Nanos,
+    /// One end has closed.
+    pub closing: Nanos,
+    /// How long an ended flow still takes in late packets of its own.
+    pub linger: Nanos,
+    /// How long bytes that were acknowledged but never seen may still turn up: packets are reordered between the
+    /// wire and the capture, but not for long.
+    pub gap: Nanos,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            // SYNs are sent again up to 64 s after the one before (RFC 9293, section 3.8.1; Linux's tcp_syn_retries).
+            opening: 120 * SECOND,
+            established: 3600 * SECOND,
+            closing: 600 * SECOND,
+            linger: 30 * SECOND,
+            gap: SECOND / 10,
+        }
+    }
+}
+
+/// What can be set of a stack.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is made of wrong checksums.
+    pub checksums: ChecksumPolicy,
+    /// Whether flows are picked up that began before the capture.
+    pub midstream: bool,
+    /// The most flows at once, those included that ended and linger.
+    pub max_flows: u64,
+    /// What becomes of a new flow beyond that.
+    pub full: FullPolicy,
+    /// The most bytes of all held and unread data.
+    pub max_reassembly: u64,
+    /// When idle flows end.
+    pub timeouts: Timeouts,
+    /// Whether a record of every flow is kept for [`Stack::take_records`](crate::Stack::take_records).
+    pub records: bool,
+    /// The secret of the table's hash; from the operating system if none.
+    pub seed: Option<u64>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            checksums: ChecksumPolicy::Auto,
+            midstream: false,
+            max_flows: 10_000_000,
+            full: FullPolicy::Evict,
+            max_reassembly: 1 << 30,
+            timeouts: Timeouts::default(),
+            records: false,
+            seed: None,
+        }
+    }
+}

@@ -1,0 +1,613 @@
+//! The path of a packet, in code: every stage is called from here, in order.
+//!
+//! [`Stack::step`] goes on until the application is needed: for a handler or a filter of its own ([`Step::Upcall`]), for
+//! a batch of rows ([`Step::Batch`]), or because a burst is over. Between two steps the stack is at rest, wherever in a
+//! packet's way it is: the application may ask and change whatever it likes, and go on whenever it likes.
+
+mod application;
+mod dispatch;
+mod end;
+mod open;
+mod raw;
+mod socket;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+
+pub use self::application::Application;
+use self::dispatch::Dispatch;
+pub use self::dispatch::{Call, Count, Upcall};
+use self::end::Endings;
+pub use self::socket::{NoFlow, TimerHandle};
+use self::stream::{Fresh, News};
+use self::time::AppTimers;
+use crate::config::{ChecksumPolicy, Config};
+use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
+use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Trouble};
+use crate::port::{BURST, Packet, Port, PortError, Received};
+use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe, State};
+use crate::wire::{self, Checksum, Malformed, Outcome, Segment};
+use crate::{Nanos, Side};
+
+/// Counters of a stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Packets that carry TCP.
+    pub tcp: u64,
+    /// IP packets of another transport.
+    pub not_tcp: u64,
+    /// IP fragments.
+    pub fragments: u64,
+    /// Packets that carry no IP.
+    pub not_ip: u64,
+    /// Packets that could not be decoded, by [`Malformed::index`].
+    pub malformed: [u64; Malformed::ALL.len()],
+    /// TCP packets that belong to no flow.
+    pub orphans: u64,
+    /// TCP packets of flows that no monitoring socket watches.
+    pub unwatched: u64,
+    /// Packets of flows that were ignored because the table is full.
+    pub ignored: u64,
+    /// Flows that made room for others.
+    pub evicted: u64,
+    /// Bytes of held and unread data now.
+    pub reassembly: u64,
+}
+
+/// Where the stack came to a rest.
+pub enum Step {
+    /// The application is needed. It gets [`Upcall::flow`] by the functions that take a [`FlowId`].
+    Upcall(Upcall),
+    /// Rows of a batch are ready.
+    Batch(BatchId, RecordBatch),
+    /// A burst is over.
+    BurstEnd,
+    /// No packet came for a while.
+    Idle,
+    /// The input is over, and so is every flow.
+    End,
+}
+
+/// A packet, decoded ahead of its turn.
+#[derive(Clone, Copy)]
+struct Decoded {
+    segment: Segment,
+    outcome: Outcome,
+    forward: bool,
+    hash: u32,
+    key: Key,
+}
+
+/// A packet and its bytes.
+#[derive(Clone, Copy)]
+struct Feed<'f> {
+    packet: &'f Packet,
+    frame: &'f [u8],
+}
+
+/// How far the packet at hand has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Its flow is looked up.
+    Look,
+    /// Its sender moves.
+    Send,
+    /// Its receiver moves.
+    Receive,
+    /// Its handlers have run.
+    Finish,
+}
+
+/// The packet at hand.
+struct Current {
+    /// Its place in the burst.
+    packet: usize,
+    stage: Stage,
+    /// Raw monitoring sockets have seen it.
+    raw_done: bool,
+    /// Its flow's place; none once that flow was freed.
+    place: Option<u32>,
+    side: Side,
+    arrival: Arrival,
+    changes: Changes,
+    /// Events that the packet alone raises.
+    raised: KindMask,
+    /// What became of the stream.
+    news: Vec<News>,
+    fresh: Option<Fresh>,
+}
+
+/// What the stack does next.
+enum Phase {
+    /// It takes a burst from the port.
+    Port,
+    /// It works through the burst.
+    Packets,
+    /// It hands over batches.
+    BurstEnd(usize),
+    /// The input is over: it ends these flows.
+    Closing(VecDeque<u32>),
+    /// It hands over what batches still hold.
+    LastBatches(usize),
+    /// It is done.
+    Done,
+}
+
+/// Everything but the port.
+struct Engine<U> {
+    config: Config,
+    table: FlowTable<U>,
+    registry: Registry,
+    has_raw: bool,
+    dispatch: Dispatch,
+    decoded: Vec<Decoded>,
+    current: Current,
+    now: Nanos,
+    timers: AppTimers,
+    endings: Endings<U>,
+    statistics: Statistics,
+}
+
+/// A stack: one port, all flows, and who watches them. `U` is what the application keeps with a flow.
+pub struct Stack<U> {
+    port: Box<dyn Port>,
+    burst: Vec<Packet>,
+    phase: Phase,
+    engine: Engine<U>,
+}
+
+/// How long to wait for packets before timers are looked at again.
+const WAIT: Duration = Duration::from_millis(100);
+
+impl<U> Stack<U> {
+    /// A stack that takes its packets from `port`.
+    pub fn new(port: Box<dyn Port>, config: Config) -> Result<Stack<U>, getrandom::Error> {
+        let hash = config.seed.map_or_else(HashKey::random, |seed| Ok(HashKey::from_seed(seed)))?;
+        let current = Current {
+            packet: 0,
+            stage: Stage::Look,
+            raw_done: false,
+            place: None,
+            side: Side::Client,
+            arrival: Arrival::default(),
+            changes: Changes::default(),
+            raised: 0,
+            news: Vec::new(),
+            fresh: None,
+        };
+        Ok(Stack {
+            port,
+            burst: Vec::with_capacity(BURST),
+            phase: Phase::Port,
+            engine: Engine {
+                config,
+                table: FlowTable::new(hash),
+                registry: Registry::default(),
+                has_raw: false,
+                dispatch: Dispatch::default(),
+                decoded: Vec::with_capacity(BURST),
+                current,
+                now: Nanos::MIN,
+                timers: AppTimers::default(),
+                endings: Endings::default(),
+                statistics: Statistics::default(),
+            },
+        })
+    }
+
+    /// Goes on until the application is needed.
+    pub fn step(&mut self) -> Result<Step, PortError> {
+        loop {
+            if let Some(upcall) = self.engine.dispatch.upcalls.pop_front() {
+                return Ok(Step::Upcall(upcall));
+            }
+            self.engine.sweep();
+            match &mut self.phase {
+                Phase::Port => match self.port.receive(&mut self.burst, WAIT)? {
+                    Received::Packets => {
+                        self.engine.decode(self.port.memory(), &self.burst);
+                        self.phase = Phase::Packets;
+                    }
+                    Received::Nothing => return Ok(Step::Idle),
+                    Received::End => self.phase = Phase::Closing(self.engine.open_flows().into()),
+                },
+                Phase::Packets => {
+                    if self.engine.packets(self.port.memory(), &self.burst) {
+                        self.engine.dispatch.end_burst();
+                        self.phase = Phase::BurstEnd(0);
+                    }
+                }
+                Phase::BurstEnd(next) => {
+                    if let Some((id, rows)) = self.engine.dispatch.next_batch(next, false) {
+                        return Ok(Step::Batch(id, rows));
+                    }
+                    self.phase = Phase::Port;
+                    return Ok(Step::BurstEnd);
+                }
+                Phase::Closing(flows) => match flows.pop_front() {
+                    Some(place) => self.engine.end_of_input(place),
+                    None => {
+                        self.engine.flush_records();
+                        self.engine.dispatch.end_burst();
+                        self.phase = Phase::LastBatches(0);
+                    }
+                },
+                Phase::LastBatches(next) => {
+                    if let Some((id, rows)) = self.engine.dispatch.next_batch(next, true) {
+                        return Ok(Step::Batch(id, rows));
+                    }
+                    self.phase = Phase::Done;
+                    return Ok(Step::BurstEnd);
+                }
+                Phase::Done => return Ok(Step::End),
+            }
+        }
+    }
+
+    /// The packet at hand, if the stack rests within one.
+    fn feed(&self) -> Option<Feed<'_>> {
+        let packet = self.burst.get(self.engine.current.packet)?;
+        let is_at_hand = matches!(self.phase, Phase::Packets);
+        is_at_hand.then(|| Feed { packet, frame: packet.frame(self.port.memory()) })
+    }
+
+    /// The port.
+    pub fn port(&self) -> &dyn Port {
+        &*self.port
+    }
+
+    /// Counters.
+    pub fn statistics(&self) -> Statistics {
+        self.engine.statistics
+    }
+
+    /// Records of flows that were freed since the last call, in the order in which the flows ended; only if
+    /// [`Config::records`] is on.
+    pub fn take_records(&mut self) -> Vec<FlowRecord> {
+        std::mem::take(&mut self.engine.endings.records)
+    }
+
+    /// What the application kept with flows that were freed since the last call, and what is known of those flows.
+    pub fn take_released(&mut self) -> Vec<(FlowRecord, U)> {
+        std::mem::take(&mut self.engine.endings.released)
+    }
+}
+
+impl<U> Engine<U> {
+    /// Decodes a burst and reads ahead what its packets will need, so that memory answers many requests at once.
+    fn decode(&mut self, memory: &[u8], burst: &[Packet]) {
+        self.decoded.clear();
+        for packet in burst {
+            let frame = packet.frame(memory);
+            let mut segment = Segment::default();
+            let outcome = wire::decode(frame, packet.link, packet.length, &mut segment);
+            let (mut key, mut forward, mut hash) = (Key::default(), false, 0);
+            if outcome == Outcome::Tcp {
+                (key, forward) = Key::of(frame, &segment);
+                hash = self.table.hash(&key);
+            }
+            self.decoded.push(Decoded { segment, outcome, forward, hash, key });
+        }
+        // Loads that depend on nothing but the burst: the processor has many of them under way at a time.
+        let ahead = self.decoded.iter().fold(0, |ahead: u64, packet| {
+            let record = self.table.peek_slot(packet.hash).map_or(0, |place| self.table.peek_record(place));
+            ahead ^ record
+        });
+        std::hint::black_box(ahead);
+        self.current.packet = 0;
+        self.current.stage = Stage::Look;
+    }
+
+    /// Works on until the burst is through or the application is needed; returns whether it is through.
+    fn packets(&mut self, memory: &[u8], burst: &[Packet]) -> bool {
+        while let Some(packet) = burst.get(self.current.packet) {
+            let feed = Feed { packet, frame: packet.frame(memory) };
+            if !self.packet(feed) {
+                return false;
+            }
+            self.current.packet += 1;
+            self.current.stage = Stage::Look;
+            self.current.raw_done = false;
+        }
+        true
+    }
+
+    /// Takes one packet further along its way; returns whether it has come to the end of it.
+    #[inline]
+    fn packet(&mut self, feed: Feed<'_>) -> bool {
+        if self.current.stage == Stage::Look {
+            self.now = self.now.max(feed.packet.time);
+            if self.is_due() && !self.run_timers() {
+                return false;
+            }
+            if self.has_raw && !self.current.raw_done && !self.show_raw(feed) {
+                return false;
+            }
+            if self.decoded[self.current.packet].outcome != Outcome::Tcp {
+                self.pass_over();
+                return self.is_quiet();
+            }
+            if !self.look_up(feed) {
+                return self.is_quiet();
+            }
+            self.judge(feed);
+            self.current.stage = Stage::Send;
+            self.packet_events(feed, Hook::PreTcp);
+            if !self.is_quiet() {
+                return false;
+            }
+        }
+        if self.current.stage == Stage::Send {
+            let Some(place) = self.current.place else { return true };
+            self.send(feed, place);
+            self.current.stage = Stage::Receive;
+            if !self.is_quiet() {
+                return false;
+            }
+        }
+        if self.current.stage == Stage::Receive {
+            let Some(place) = self.current.place else { return true };
+            self.receive(feed, place);
+            self.current.stage = Stage::Finish;
+            if !self.is_quiet() {
+                return false;
+            }
+        }
+        let Some(place) = self.current.place else { return true };
+        self.finish(feed, place);
+        self.current.place = None;
+        self.is_quiet()
+    }
+
+    /// Whether no upcall waits.
+    #[inline]
+    fn is_quiet(&self) -> bool {
+        self.dispatch.upcalls.is_empty()
+    }
+
+    /// A packet that carries no TCP segment is counted.
+    fn pass_over(&mut self) {
+        match self.decoded[self.current.packet].outcome {
+            Outcome::Tcp => {}
+            Outcome::Fragment => self.statistics.fragments += 1,
+            Outcome::NotTcp => self.statistics.not_tcp += 1,
+            Outcome::NotIp => self.statistics.not_ip += 1,
+            Outcome::Malformed(what) => self.statistics.malformed[what.index()] += 1,
+        }
+        // What is counted is not counted again when the stack goes on after an upcall.
+        self.current.place = None;
+        self.current.stage = Stage::Finish;
+    }
+
+    /// What the segment is to its flow, before anything moves.
+    #[inline]
+    fn judge(&mut self, feed: Feed<'_>) {
+        let Some(place) = self.current.place else { return };
+        let Decoded { segment, .. } = self.decoded[self.current.packet];
+        let (flow, extra) = self.table.both_mut(place);
+        let side = self.current.side;
+        flow.last = feed.packet.time;
+        flow.packets[side.index()] += 1;
+        flow.bytes[side.index()] += u64::from(segment.length);
+        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, &segment);
+        if self.config.checksums != ChecksumPolicy::Ignore {
+            check_sum(&mut flow.ends[side.index()].flags, &mut arrival, feed, &segment, self.config.checksums);
+        }
+        if segment.captured < segment.length {
+            arrival.anomalies.add(Anomaly::Truncated);
+        }
+        let current = &mut self.current;
+        current.raised |= Kind::PktIn.bit();
+        if arrival.rexmit.is_some() || arrival.probe.is_some() || !arrival.anomalies.is_empty() {
+            note_trouble(extra.trouble.get_or_insert_default(), side, &arrival, &mut current.raised);
+            if arrival.anomalies.contains(Anomaly::SynOnLive) {
+                open::remember_challenger(extra, side, feed, &segment);
+            }
+        }
+        current.arrival = arrival;
+    }
+
+    /// Raises what the packet itself says.
+    #[inline]
+    fn packet_events(&mut self, feed: Feed<'_>, hook: Hook) {
+        let Some(place) = self.current.place else { return };
+        let program = self.registry.get(self.table.flow(place).program);
+        let wanted = program.mask(hook) & self.current.raised;
+        if wanted == 0 {
+            return;
+        }
+        let side = self.current.side;
+        for kind in [Kind::PktIn, Kind::ConnStart] {
+            if wanted & kind.bit() != 0 {
+                self.raise(Some(feed), place, kind, hook, side, EventDetail::None);
+            }
+        }
+        if let Some(rexmit) = self.current.arrival.rexmit {
+            self.raise(Some(feed), place, Kind::Rexmit, hook, side, EventDetail::Rexmit(rexmit));
+        }
+        for anomaly in self.current.arrival.anomalies.iter() {
+            self.raise(Some(feed), place, Kind::Anomaly, hook, side, EventDetail::Anomaly(anomaly));
+        }
+    }
+
+    /// The sender's step and what comes of it.
+    #[inline]
+    fn send(&mut self, feed: Feed<'_>, place: u32) {
+        let current = &mut self.current;
+        current.changes = Changes::default();
+        if !current.arrival.rejected {
+            let segment = &self.decoded[current.packet].segment;
+            let (flow, extra) = self.table.both_mut(place);
+            let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
+            let (side, arrival) = (current.side, &current.arrival);
+            let time = feed.packet.time;
+            current.changes = tcp::sender::step(&mut connection, side, segment, feed.frame, arrival, time);
+        }
+        self.packet_events(feed, Hook::PostSnd);
+        if !self.current.changes.is_empty() {
+            self.state_events(feed, place, Hook::PostSnd, self.current.changes);
+        }
+    }
+
+    fn state_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, changes: Changes) {
+        for change in changes.iter() {
+            let detail = EventDetail::StateChange(change.old, change.new);
+            self.raise(Some(feed), place, Kind::StateChange, hook, change.side, detail);
+        }
+    }
+
+    /// The receiver's step, its stream, and what comes of both.
+    #[inline]
+    fn receive(&mut self, feed: Feed<'_>, place: u32) {
+        let mut changes = Changes::default();
+        self.current.news.clear();
+        self.current.fresh = None;
+        if !self.current.arrival.rejected {
+            let current = &self.current;
+            let (side, segment) = (current.side, self.decoded[current.packet].segment);
+            let (flow, extra) = self.table.both_mut(place);
+            let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
+            let (arrival, time) = (&current.arrival, feed.packet.time);
+            changes = tcp::receiver::step(&mut connection, side, &segment, feed.frame, arrival, time);
+            let is_plain = arrival.plain;
+            self.take_payload(feed, place, side, &segment);
+            if !is_plain {
+                self.look_for_gaps(place, feed.packet.time);
+                self.finish_closing(place, &mut changes);
+            }
+        }
+        self.packet_events(feed, Hook::PostTcp);
+        if !(self.current.changes.is_empty() && changes.is_empty()) {
+            self.state_events(feed, place, Hook::PostTcp, self.current.changes);
+            self.state_events(feed, place, Hook::PostTcp, changes);
+            self.set_up(feed, place);
+        }
+        if !self.current.news.is_empty() {
+            self.stream_events(Some(feed), place);
+        }
+    }
+
+    /// Moves ends past FINs whose stream is complete.
+    fn finish_closing(&mut self, place: u32, changes: &mut Changes) {
+        let (flow, extra) = self.table.both_mut(place);
+        let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
+        for side in Side::BOTH {
+            tcp::receiver::finish(&mut connection, side, changes);
+        }
+    }
+
+    /// Both ends established for the first time: the connection is set up.
+    fn set_up(&mut self, feed: Feed<'_>, place: u32) {
+        let flow = self.table.flow_mut(place);
+        let is_new = !flow.flags.any(FlowFlags::SETUP)
+            && flow.ends.iter().all(|end| end.state.is_synchronized() || end.state == State::FinWait1);
+        if is_new {
+            flow.flags.set(FlowFlags::SETUP);
+            if flow.ends.iter().all(|end| end.flags.all(Flags::SYN | Flags::ACKED)) {
+                flow.flags.set(FlowFlags::HANDSHAKE);
+            }
+            let side = self.current.side;
+            self.raise(Some(feed), place, Kind::ConnSetup, Hook::PostTcp, side, EventDetail::None);
+        }
+    }
+
+    /// What is left to do once the packet's handlers have run.
+    #[inline]
+    fn finish(&mut self, feed: Feed<'_>, place: u32) {
+        if !self.current.news.is_empty() {
+            self.keep_unread(feed, place);
+        }
+        if !self.current.arrival.plain {
+            self.end_if_over(place);
+        }
+    }
+
+    /// Tells an event of a flow to whoever wants it.
+    fn raise(
+        &mut self,
+        feed: Option<Feed<'_>>,
+        place: u32,
+        kind: Kind,
+        hook: Hook,
+        side: Side,
+        detail: EventDetail,
+    ) {
+        let (flow, extra) = (self.table.flow(place), self.table.extra(place));
+        let program = self.registry.get(flow.program);
+        if program.mask(hook) & kind.bit() == 0 || flow.is_ended() && kind != Kind::ConnEnd {
+            return;
+        }
+        let time = feed.map_or(self.now, |feed| feed.packet.time);
+        let event = Event { kind, hook, side, time, detail };
+        let data = stream::data_of(&event, extra, feed, self.current.fresh.as_ref());
+        let scene = Scene {
+            event: &event,
+            packet: feed.map(|feed| feed.packet),
+            frame: feed.map_or(&[], |feed| feed.frame),
+            segment: feed.map(|_| &self.decoded[self.current.packet].segment),
+            sender: if feed.is_some() { self.current.side } else { side },
+            flow: Some(FlowView::new(flow, extra)),
+            data,
+        };
+        let (flow, monitor) = (Some(self.table.id(place)), None);
+        let mut target = dispatch::Target { dispatch: &mut self.dispatch, program, flow, monitor };
+        program.fire(&scene, &mut target);
+    }
+}
+
+/// A wrong checksum rejects the segment, unless it looks as if the sending hardware had still to put in the right one.
+fn check_sum(
+    flags: &mut Flags,
+    arrival: &mut Arrival,
+    feed: Feed<'_>,
+    segment: &Segment,
+    policy: ChecksumPolicy,
+) {
+    use crate::port::ChecksumState;
+    let is_trusted = match feed.packet.checksum {
+        ChecksumState::Verified => return,
+        ChecksumState::Partial => policy == ChecksumPolicy::Verify,
+        ChecksumState::Unknown => policy == ChecksumPolicy::Verify || flags.any(Flags::SUMS_GOOD),
+    };
+    match wire::checksum::verify_tcp(feed.frame, segment) {
+        Checksum::Good => flags.set(Flags::SUMS_GOOD),
+        Checksum::Bad | Checksum::Partial if is_trusted => {
+            arrival.rejected = true;
+            arrival.plain = false;
+            arrival.rexmit = None;
+            arrival.probe = None;
+            arrival.anomalies.add(Anomaly::BadChecksum);
+        }
+        Checksum::Bad | Checksum::Partial | Checksum::Unknown => {}
+    }
+    if segment.version == 4 && !wire::checksum::verify_ipv4_header(feed.frame, segment) && is_trusted {
+        arrival.anomalies.add(Anomaly::BadIpChecksum);
+        arrival.rejected = true;
+        arrival.plain = false;
+    }
+}
+
+/// Keeps count of what is not as it should be.
+fn note_trouble(trouble: &mut Trouble, side: Side, arrival: &Arrival, raised: &mut KindMask) {
+    let i = side.index();
+    if let Some(rexmit) = arrival.rexmit {
+        trouble.rexmits[i].note(rexmit.kind);
+        *raised |= Kind::Rexmit.bit();
+    }
+    match arrival.probe {
+        Some(Probe::KeepAlive) => trouble.keep_alives[i] = trouble.keep_alives[i].saturating_add(1),
+        Some(Probe::Window) => trouble.window_probes[i] = trouble.window_probes[i].saturating_add(1),
+        None => {}
+    }
+    for anomaly in arrival.anomalies.iter() {
+        let count = &mut trouble.anomalies[anomaly as usize];
+        *count = count.saturating_add(1);
+        *raised |= Kind::Anomaly.bit();
+    }
+}

@@ -1,0 +1,454 @@
+//! What a segment's payload does to its side's stream.
+//!
+//! In nearly every packet the payload continues the stream and is handed on straight from the frame. Only what comes
+//! out of order, or is not read at once, is copied.
+
+use super::{Engine, Feed};
+use crate::config::Timeouts;
+use crate::event::{Event, EventDetail, Hook, Kind, Program};
+use crate::flow::{Flow, FlowExtra, Trouble};
+use crate::reassembly::{Gap, Stream};
+use crate::tcp::{Anomaly, Details, Endpoint, Flags, Seq};
+use crate::wire::Segment;
+use crate::{Nanos, Side};
+
+/// Something that became of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    /// These bytes became readable.
+    Data(Side, Gap),
+    /// These bytes were given up.
+    Gap(Side, Gap),
+    /// That is not as it should be.
+    Anomaly(Side, Anomaly),
+}
+
+/// Bytes that are readable straight from the frame at hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fresh {
+    pub(super) side: Side,
+    /// Stream offset of the first unread one.
+    pub(super) offset: u64,
+    /// Where that one lies in the frame.
+    pub(super) start: u32,
+    /// How many are unread.
+    pub(super) length: u32,
+}
+
+impl Fresh {
+    pub(super) fn bytes<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
+        frame.get(self.start as usize..(self.start + self.length) as usize).unwrap_or_default()
+    }
+}
+
+/// The bytes that an event is about, if they are at hand.
+pub(super) fn data_of<'d, U>(
+    event: &Event,
+    extra: &'d FlowExtra<U>,
+    feed: Option<Feed<'d>>,
+    fresh: Option<&Fresh>,
+) -> &'d [u8] {
+    let (Kind::NewData, EventDetail::Bytes { offset, length }) = (event.kind, event.detail) else {
+        return &[];
+    };
+    match (feed, fresh) {
+        (Some(feed), Some(fresh)) if fresh.side == event.side => fresh.bytes(feed.frame),
+        _ => {
+            let stream = extra.details[event.side.index()].stream.as_deref();
+            stream.map_or(&[], |stream| stream.backlog.at(offset, length as usize))
+        }
+    }
+}
+
+/// What the application wants of one side's stream.
+#[derive(Clone, Copy)]
+struct Wants {
+    /// To be told of it.
+    told: bool,
+    /// Its bytes.
+    bytes: bool,
+    /// To look at them later than at once.
+    reads: bool,
+    depth: u64,
+}
+
+impl Wants {
+    #[inline]
+    fn of(program: &Program, endpoint: &Endpoint, stream: Option<&Stream>) -> Wants {
+        let flags = endpoint.flags;
+        let is_off = flags.any(Flags::DISCARD | Flags::DEEP)
+            || program.settings.reassemble == Some(false) && !flags.any(Flags::COLLECT);
+        let bytes = !is_off && (program.collects || flags.any(Flags::COLLECT));
+        let mask = program.mask(Hook::PostTcp) & (Kind::NewData.bit() | Kind::Gap.bit());
+        Wants {
+            told: !is_off && (bytes || mask != 0),
+            bytes,
+            reads: !is_off && (program.reads || flags.any(Flags::COLLECT)),
+            depth: stream.and_then(|stream| stream.depth).unwrap_or(program.settings.depth),
+        }
+    }
+}
+
+/// The parts of a flow's side that its stream concerns.
+struct Intake<'i> {
+    side: Side,
+    endpoint: &'i mut Endpoint,
+    details: &'i mut Details,
+    trouble: &'i mut Option<Box<Trouble>>,
+    news: &'i mut Vec<News>,
+    wants: Wants,
+}
+
+impl<U> Engine<U> {
+    /// Takes the payload of a segment into the stream of its side.
+    #[inline]
+    pub(super) fn take_payload(&mut self, feed: Feed<'_>, place: u32, side: Side, segment: &Segment) {
+        if segment.length == 0 {
+            return;
+        }
+        let (flow, extra) = self.table.both_mut(place);
+        let (endpoint, details) = (&mut flow.ends[side.index()], &mut extra.details[side.index()]);
+        let flags = endpoint.flags;
+        if flags.any(Flags::UNTRACKED) || !flags.any(Flags::SEEN) {
+            return;
+        }
+        let program = self.registry.get(flow.program);
+        // Data in a SYN follows the SYN.
+        let seq = Seq(segment.seq).plus(u32::from(segment.flags.contains(crate::wire::TcpFlags::SYN)));
+        let wants = Wants::of(program, endpoint, details.stream.as_deref());
+        let is_whole = segment.captured == segment.length || !wants.bytes;
+        if seq == endpoint.head && !flags.any(Flags::STREAM) && is_whole && wants.depth == u64::MAX {
+            let head = endpoint.head;
+            advance(endpoint, details, segment.length);
+            if wants.told {
+                let offset = details.offset(head);
+                let length = segment.length;
+                let start = u32::from(segment.payload);
+                self.current.news.push(News::Data(side, Gap { offset, length: length.into() }));
+                self.current.fresh =
+                    wants.bytes.then_some(Fresh { side, offset, start, length: segment.captured });
+            }
+            return;
+        }
+        self.take_slowly(feed, place, side, segment, seq, wants);
+    }
+
+    fn take_slowly(
+        &mut self,
+        feed: Feed<'_>,
+        place: u32,
+        side: Side,
+        segment: &Segment,
+        seq: Seq,
+        wants: Wants,
+    ) {
+        let (flow, extra) = self.table.both_mut(place);
+        let settings = self.registry.get(flow.program).settings;
+        let mut intake = intake(flow, extra, side, &mut self.current.news, wants);
+        let ahead = i64::from(seq.since(intake.endpoint.head));
+        let skip = (-ahead).max(0) as u64;
+        if skip >= u64::from(segment.length) {
+            return;
+        }
+        intake.endpoint.flags.set(Flags::STREAM);
+        let head = intake.details.offset(intake.endpoint.head);
+        let stream = intake.details.stream.get_or_insert_default();
+        let cost = stream.cost();
+        let offset = head + ahead.max(0) as u64;
+        let length = u64::from(segment.length) - skip;
+        let payload = segment.payload(feed.frame);
+        let known = if wants.bytes { payload.get(skip as usize..).unwrap_or_default() } else { &[] };
+        if offset == head && stream.held.is_empty() {
+            let is_direct = stream.backlog.is_empty();
+            let kept = if wants.reads && !is_direct { known } else { &[] };
+            let told = intake.hand_on(offset, length, known, kept);
+            if is_direct && wants.bytes && told > 0 {
+                let start = u32::from(segment.payload) + skip as u32;
+                self.current.fresh = Some(Fresh { side, offset, start, length: told as u32 });
+            }
+        } else {
+            let policy = stream.overlap.unwrap_or(settings.overlap);
+            let inserted = stream.held.insert(offset, length, known, policy);
+            if offset > head && inserted.fresh > 0 {
+                let count = &mut intake.trouble.get_or_insert_default().out_of_order[side.index()];
+                *count = count.saturating_add(1);
+            }
+            if inserted.differs {
+                intake.note(Anomaly::DifferentContent);
+            }
+            intake.drain();
+        }
+        let cap = settings.buffer;
+        let over_all = self.statistics.reassembly > self.config.max_reassembly;
+        intake.cap_held(cap, over_all);
+        let now = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
+        self.statistics.reassembly = (self.statistics.reassembly + now).saturating_sub(cost);
+    }
+
+    /// Sees to bytes that were acknowledged but never seen.
+    pub(super) fn look_for_gaps(&mut self, place: u32, now: Nanos) {
+        let mut begins = false;
+        for side in Side::BOTH {
+            let (flow, extra) = self.table.both_mut(place);
+            let (endpoint, details) = (&mut flow.ends[side.index()], &mut extra.details[side.index()]);
+            if lacks(endpoint, details).is_none() {
+                endpoint.flags.clear(Flags::LACKING);
+            } else if !endpoint.flags.any(Flags::LACKING) {
+                endpoint.flags.set(Flags::LACKING | Flags::STREAM);
+                details.stream.get_or_insert_default().lacking_since = now;
+                begins = true;
+            } else if is_overdue(details, now, &self.config.timeouts) {
+                self.settle(place, side);
+            }
+        }
+        if begins {
+            self.watch_gap(place);
+        }
+    }
+
+    /// Gives up what has been missing for too long; called when no packet is at hand.
+    pub(super) fn settle_overdue(&mut self, place: u32, now: Nanos) {
+        self.begin_without_packet();
+        for side in Side::BOTH {
+            let (flow, extra) = (self.table.flow(place), self.table.extra(place));
+            if flow.ends[side.index()].flags.any(Flags::LACKING)
+                && is_overdue(&extra.details[side.index()], now, &self.config.timeouts)
+            {
+                self.settle(place, side);
+            }
+        }
+        let mut changes = crate::tcp::Changes::default();
+        self.finish_closing(place, &mut changes);
+        for change in changes.iter() {
+            let detail = EventDetail::StateChange(change.old, change.new);
+            self.raise_alone(place, Kind::StateChange, change.side, detail);
+        }
+        self.stream_events(None, place);
+        self.end_if_over(place);
+    }
+
+    /// Hands on all that is held, and gives up what is missing between.
+    pub(super) fn flush_streams(&mut self, place: u32) {
+        let flow = self.table.flow(place);
+        if !flow.ends.iter().any(|end| end.flags.any(Flags::HELD | Flags::LACKING)) {
+            return;
+        }
+        self.begin_without_packet();
+        for side in Side::BOTH {
+            self.settle(place, side);
+        }
+        self.stream_events(None, place);
+    }
+
+    fn begin_without_packet(&mut self) {
+        self.current.news.clear();
+        self.current.fresh = None;
+    }
+
+    /// Gives up all of a side's holes, up to what was held or acknowledged.
+    fn settle(&mut self, place: u32, side: Side) {
+        let (flow, extra) = self.table.both_mut(place);
+        let program = self.registry.get(flow.program);
+        let endpoint = &flow.ends[side.index()];
+        let wants = Wants::of(program, endpoint, extra.details[side.index()].stream.as_deref());
+        let mut intake = intake(flow, extra, side, &mut self.current.news, wants);
+        let cost = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
+        while let Some(end) = intake.hole_end() {
+            intake.give_up(end);
+        }
+        intake.endpoint.flags.clear(Flags::LACKING);
+        let now = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
+        self.statistics.reassembly = (self.statistics.reassembly + now).saturating_sub(cost);
+    }
+
+    /// Tells what became of the streams.
+    pub(super) fn stream_events(&mut self, feed: Option<Feed<'_>>, place: u32) {
+        for i in 0..self.current.news.len() {
+            let (side, kind, detail) = match self.current.news[i] {
+                News::Data(side, Gap { offset, length }) => {
+                    (side, Kind::NewData, EventDetail::Bytes { offset, length })
+                }
+                News::Gap(side, Gap { offset, length }) => {
+                    (side, Kind::Gap, EventDetail::Bytes { offset, length })
+                }
+                News::Anomaly(side, anomaly) => (side, Kind::Anomaly, EventDetail::Anomaly(anomaly)),
+            };
+            self.raise(feed, place, kind, Hook::PostTcp, side, detail);
+        }
+    }
+
+    /// Keeps what the packet's handlers left unread, if it may be read later.
+    #[inline]
+    pub(super) fn keep_unread(&mut self, feed: Feed<'_>, place: u32) {
+        let fresh = self.current.fresh.take();
+        let (flow, extra) = self.table.both_mut(place);
+        let program = self.registry.get(flow.program);
+        let side = self.current.side;
+        let flags = flow.ends[side.index()].flags;
+        let retains = program.retains && !flags.any(Flags::DISCARD) || flags.any(Flags::COLLECT);
+        if !retains && !flags.any(Flags::STREAM) || retains && fresh.is_none_or(|fresh| fresh.length == 0) {
+            return;
+        }
+        let settings = program.settings;
+        flow.ends[side.index()].flags.set(Flags::STREAM);
+        let stream = extra.details[side.index()].stream.get_or_insert_default();
+        let cost = stream.cost();
+        if retains {
+            if let Some(fresh) = fresh {
+                stream.backlog.push(fresh.offset, fresh.bytes(feed.frame));
+            }
+            let cap = stream.buffer.unwrap_or(settings.buffer);
+            let excess = stream.backlog.len().saturating_sub(cap);
+            if excess > 0 {
+                stream.backlog.consume(excess);
+                let count = &mut extra.trouble.get_or_insert_default().anomalies[Anomaly::UnreadFull as usize];
+                *count = count.saturating_add(1);
+            }
+        } else {
+            stream.backlog.clear();
+        }
+        let now = stream.cost();
+        self.statistics.reassembly = (self.statistics.reassembly + now).saturating_sub(cost);
+    }
+}
+
+fn intake<'i, U>(
+    flow: &'i mut Flow,
+    extra: &'i mut FlowExtra<U>,
+    side: Side,
+    news: &'i mut Vec<News>,
+    wants: Wants,
+) -> Intake<'i> {
+    Intake {
+        side,
+        endpoint: &mut flow.ends[side.index()],
+        details: &mut extra.details[side.index()],
+        trouble: &mut extra.trouble,
+        news,
+        wants,
+    }
+}
+
+/// Moves the head on, and with it the anchor that keeps offsets right, at least every 2 GiB.
+#[inline]
+fn advance(endpoint: &mut Endpoint, details: &mut Details, length: u32) {
+    let head = endpoint.head.plus(length);
+    if (head.0 ^ endpoint.head.0) >> 31 != 0 {
+        details.anchor(endpoint.head);
+    }
+    endpoint.head = head;
+}
+
+/// Where bytes that the other end acknowledged, but that were never seen, end.
+fn lacks(endpoint: &Endpoint, details: &Details) -> Option<Seq> {
+    if !endpoint.flags.all(Flags::SEEN | Flags::ACKED) || endpoint.flags.any(Flags::UNTRACKED) {
+        return None;
+    }
+    let is_beyond_fin = endpoint.flags.any(Flags::FIN) && endpoint.acked.after(details.fin);
+    let end = if is_beyond_fin { details.fin } else { endpoint.acked };
+    end.after(endpoint.head).then_some(end)
+}
+
+fn is_overdue(details: &Details, now: Nanos, timeouts: &Timeouts) -> bool {
+    let since = details.stream.as_ref().map_or(now, |stream| stream.lacking_since);
+    now.saturating_sub(since) >= timeouts.gap
+}
+
+impl Intake<'_> {
+    fn note(&mut self, anomaly: Anomaly) {
+        let count = &mut self.trouble.get_or_insert_default().anomalies[anomaly as usize];
+        *count = count.saturating_add(1);
+        self.news.push(News::Anomaly(self.side, anomaly));
+    }
+
+    /// Hands on the next `length` bytes of the stream, of which the first are `known`; `kept` of them are to be read
+    /// later. Returns how many bytes were told of.
+    fn hand_on(&mut self, offset: u64, length: u64, known: &[u8], kept: &[u8]) -> u64 {
+        advance(self.endpoint, self.details, length as u32);
+        if !self.wants.told {
+            return 0;
+        }
+        let usable = length.min(self.wants.depth.saturating_sub(offset));
+        let told = if self.wants.bytes { usable.min(known.len() as u64) } else { usable };
+        let stream = self.details.stream.get_or_insert_default();
+        if let Some(digest) = &mut stream.digest {
+            digest.update(&known[..known.len().min(told as usize)]);
+        }
+        if !kept.is_empty() {
+            stream.backlog.push(offset, &kept[..kept.len().min(told as usize)]);
+        }
+        if told > 0 {
+            match self.news.last_mut() {
+                Some(News::Data(side, data)) if *side == self.side && data.offset + data.length == offset => {
+                    data.length += told;
+                }
+                _ => self.news.push(News::Data(self.side, Gap { offset, length: told })),
+            }
+        }
+        if told < usable {
+            // The capture cut these, so they will never come.
+            self.tell_gap(Gap { offset: offset + told, length: usable - told });
+        }
+        if offset + length >= self.wants.depth {
+            self.endpoint.flags.set(Flags::DEEP);
+            self.wants.told = false;
+            self.note(Anomaly::DepthReached);
+        }
+        told
+    }
+
+    fn tell_gap(&mut self, gap: Gap) {
+        self.details.stream.get_or_insert_default().note_gap(gap);
+        if self.wants.told {
+            self.news.push(News::Gap(self.side, gap));
+        }
+    }
+
+    /// Hands on held ranges that the head has reached.
+    fn drain(&mut self) {
+        loop {
+            let head = self.details.offset(self.endpoint.head);
+            let run = self.details.stream.as_mut().and_then(|stream| stream.held.pop(head));
+            let Some((offset, run)) = run else { break };
+            let kept: &[u8] = if self.wants.reads { &run.bytes } else { &[] };
+            self.hand_on(offset, run.length, &run.bytes, kept);
+        }
+        let holds = self.details.stream.as_ref().is_some_and(|stream| !stream.held.is_empty());
+        self.endpoint.flags.put(Flags::HELD, holds);
+    }
+
+    /// Where the hole at the head ends, if there is one: at the first held range, or where the other end's
+    /// acknowledgement reaches.
+    fn hole_end(&self) -> Option<u64> {
+        let head = self.details.offset(self.endpoint.head);
+        let held = self.details.stream.as_ref().and_then(|stream| stream.held.first());
+        let lacking = lacks(self.endpoint, self.details)
+            .map(|end| head + end.since(self.endpoint.head).max(0) as u64);
+        match (held, lacking) {
+            (Some(held), Some(lacking)) => Some(held.min(lacking)),
+            (held, lacking) => held.or(lacking),
+        }
+    }
+
+    /// Gives up the hole at the head, which ends at this offset.
+    fn give_up(&mut self, end: u64) {
+        let head = self.details.offset(self.endpoint.head);
+        advance(self.endpoint, self.details, (end - head) as u32);
+        self.tell_gap(Gap { offset: head, length: end - head });
+        self.drain();
+    }
+
+    /// Gives up holes until what is held is within its cap.
+    fn cap_held(&mut self, cap: u64, over_all: bool) {
+        loop {
+            let Some(stream) = &self.details.stream else { return };
+            let cap = if over_all { 0 } else { stream.buffer.unwrap_or(cap) };
+            if stream.held.is_empty() || stream.held.cost() <= cap {
+                return;
+            }
+            let Some(end) = self.hole_end() else { return };
+            self.note(Anomaly::HeldFull);
+            self.give_up(end);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What time brings about.
+
+use super::{Engine, Upcall};
+use crate::event::{Event, EventDetail, HandlerId, Hook, Kind};
+use crate::flow::{EndReason, FlowFlags, FlowId, TimerId, TimerWheel};
+use crate::reassembly::Stream;
+use crate::stack::Call;
+use crate::tcp::Flags;
+use crate::{Nanos, Side};
+
+/// A timer that the application set.
+#[derive(Clone, Copy)]
+pub(super) struct AppTimer {
+    pub(super) flow: Option<FlowId>,
+    pub(super) handler: Option<HandlerId>,
+    /// What the application gave with it.
+    pub(super) token: u64,
+    /// Its timer in the wheel; none for an unused entry.
+    pub(super) id: Option<TimerId>,
+    /// Told apart from earlier timers of the same entry.
+    pub(super) serial: u64,
+}
+
+/// The timers that the application set.
+#[derive(Default)]
+pub(super) struct AppTimers {
+    pub(super) wheel: TimerWheel,
+    pub(super) entries: Vec<AppTimer>,
+    pub(super) free: Vec<u32>,
+    pub(super) serials: u64,
+    fired: Vec<u64>,
+}
+
+impl<U> Engine<U> {
+    /// Whether anything is due.
+    #[inline]
+    pub(super) fn is_due(&self) -> bool {
+        let now = self.now;
+        self.table.wheel.is_due(now) || self.timers.wheel.is_due(now) || now >= self.endings.due
+    }
+
+    /// Does all that is due; returns whether the application need not be called for it.
+    pub(super) fn run_timers(&mut self) -> bool {
+        self.end_lingering();
+        let mut fired = std::mem::take(&mut self.timers.fired);
+        self.table.wheel.advance(self.now, &mut fired);
+        for place in fired.drain(..) {
+            self.look_after(place as u32);
+        }
+        self.timers.wheel.advance(self.now, &mut fired);
+        for entry in fired.drain(..) {
+            self.fire_timer(entry as u32);
+        }
+        self.timers.fired = fired;
+        if self.is_quiet() {
+            self.sweep();
+            return true;
+        }
+        false
+    }
+
+    /// The timer of a flow fired: gives up missing bytes, ends the flow if it has been idle for too long, and sets the
+    /// timer anew.
+    fn look_after(&mut self, place: u32) {
+        self.table.extra_mut(place).timer = None;
+        if self.table.flow(place).reason == Some(EndReason::Stopped) {
+            if self.idle_deadline(place) <= self.now {
+                return self.free(place);
+            }
+            return self.watch_idle(place);
+        }
+        let flow = self.table.flow_mut(place);
+        if flow.flags.any(FlowFlags::GAP_TIMER) {
+            flow.flags.clear(FlowFlags::GAP_TIMER);
+            self.settle_overdue(place, self.now);
+        }
+        if self.table.flow(place).is_ended() {
+            return;
+        }
+        if self.idle_deadline(place) <= self.now {
+            return self.end(place, EndReason::Timeout);
+        }
+        self.watch_idle(place);
+    }
+
+    /// When the flow ends if no further packet comes.
+    fn idle_deadline(&self, place: u32) -> Nanos {
+        let flow = self.table.flow(place);
+        let timeouts = &self.config.timeouts;
+        let idle = if !flow.flags.any(FlowFlags::SETUP) {
+            timeouts.opening
+        } else if flow.ends.iter().any(|end| end.flags.any(Flags::FIN)) {
+            timeouts.closing
+        } else {
+            timeouts.established
+        };
+        flow.last.saturating_add(idle)
+    }
+
+    /// Sets the flow's timer to when it is idle for too long, or its missing bytes are given up.
+    pub(super) fn watch_idle(&mut self, place: u32) {
+        let mut deadline = self.idle_deadline(place);
+        if let Some(overdue) = self.gap_deadline(place) {
+            deadline = deadline.min(overdue);
+            self.table.flow_mut(place).flags.set(FlowFlags::GAP_TIMER);
+        }
+        self.set_timer(place, deadline);
+    }
+
+    /// Sets the flow's timer to give up bytes that have begun to be missing.
+    pub(super) fn watch_gap(&mut self, place: u32) {
+        if self.table.flow(place).flags.any(FlowFlags::GAP_TIMER) {
+            return;
+        }
+        if let Some(deadline) = self.gap_deadline(place) {
+            self.table.flow_mut(place).flags.set(FlowFlags::GAP_TIMER);
+            self.set_timer(place, deadline);
+        }
+    }
+
+    fn set_timer(&mut self, place: u32, deadline: Nanos) {
+        match self.table.extra(place).timer {
+            Some(timer) => self.table.wheel.reset(timer, deadline),
+            None => {
+                let timer = self.table.wheel.insert(deadline, u64::from(place));
+                self.table.extra_mut(place).timer = Some(timer);
+            }
+        }
+    }
+
+    fn gap_deadline(&self, place: u32) -> Option<Nanos> {
+        let (flow, extra) = (self.table.flow(place), self.table.extra(place));
+        Side::BOTH
+            .into_iter()
+            .filter(|side| flow.ends[side.index()].flags.any(Flags::LACKING))
+            .filter_map(|side| extra.details[side.index()].stream.as_deref())
+            .map(|stream: &Stream| stream.lacking_since.saturating_add(self.config.timeouts.gap))
+            .min()
+    }
+
+    /// A timer of the application fired.
+    fn fire_timer(&mut self, entry: u32) {
+        let timer = self.timers.entries[entry as usize];
+        self.drop_timer(entry);
+        let (side, detail) = (Side::Client, EventDetail::Timer(timer.token));
+        let place = timer.flow.map(|flow| self.table.place(flow));
+        if let Some(Some(place)) = place {
+            self.table.extra_mut(place).timers.retain(|set| *set != entry);
+            self.raise_alone(place, Kind::Timer, side, detail);
+        }
+        if let Some(handler) = timer.handler
+            && place != Some(None)
+        {
+            let event = Event { kind: Kind::Timer, hook: Hook::PostTcp, side, time: self.now, detail };
+            let call = Call::Handler(handler);
+            self.dispatch.upcalls.push_back(Upcall { call, event, flow: timer.flow, monitor: None });
+        }
+    }
+
+    pub(super) fn drop_timer(&mut self, entry: u32) {
+        self.timers.entries[entry as usize].id = None;
+        self.timers.free.push(entry);
+    }
+
+    /// Takes back all timers that the application set for a flow.
+    pub(super) fn cancel_timers(&mut self, place: u32) {
+        for entry in std::mem::take(&mut self.table.extra_mut(place).timers) {
+            if let Some(id) = self.timers.entries[entry as usize].id {
+                self.timers.wheel.cancel(id);
+                self.drop_timer(entry);
+            }
+        }
+    }
+}
