@@ -48,8 +48,6 @@ pub struct Program {
     pub collects: bool,
     /// Whether anybody looks at them, other than to hash them.
     pub reads: bool,
-    /// Whether somebody may read the stream later: what stays unread is kept.
-    pub retains: bool,
     /// What the monitoring sockets say of streams.
     pub settings: StreamSettings,
 }
@@ -73,7 +71,6 @@ impl Program {
             raised: HashMap::new(),
             collects: false,
             reads: settings.reassemble == Some(true),
-            retains: settings.reassemble == Some(true),
             settings,
         };
         let mut trees: [[Tree; Kind::ALL.len()]; 3] = Default::default();
@@ -100,7 +97,6 @@ impl Program {
                         Filter::External(_) => true,
                         Filter::Always | Filter::Never => false,
                     }));
-            program.retains |= on_data && matches!(registration.action, Action::Call(_)) && registration.reads;
             let hook = registration.hook as usize;
             program.masks[hook] |= root.bit();
             let mut tree = &mut trees[hook][root as usize];

@@ -70,8 +70,6 @@ pub struct Registration {
     pub side: Option<Side>,
     /// What to do.
     pub action: Action,
-    /// Whether a called handler may read the flow's stream.
-    pub reads: bool,
 }
 
 /// What kind of monitoring socket.
@@ -488,7 +486,7 @@ impl Registry {
             (definition.parent, definition.filter.clone())
         };
         let reads_data = |registration: &Registration| match registration.action {
-            Action::Call(_) => registration.reads,
+            Action::Call(_) => true,
             Action::Batch(batch) => self.data_batches.contains(&batch),
             Action::Count(_) => false,
         };

@@ -214,6 +214,14 @@ impl<U> Stack<U> {
         Ok(std::mem::replace(&mut self.engine.table.extra_mut(place).user, user))
     }
 
+    /// Says that a side's stream is read: what stays unread is kept from now on.
+    pub fn begin_reading(&mut self, flow: FlowId, side: Side) -> Result<(), NoFlow> {
+        let place = self.place(flow)?;
+        let flags = &mut self.engine.table.flow_mut(place).ends[side.index()].flags;
+        flags.put(Flags::COLLECT, !flags.any(Flags::DISCARD));
+        Ok(())
+    }
+
     /// Takes up to `limit` bytes of a side's stream as read, up to the next gap; nothing to read is an empty slice.
     pub fn read<T>(
         &mut self,
@@ -222,6 +230,7 @@ impl<U> Stack<U> {
         limit: usize,
         use_it: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, NoFlow> {
+        self.begin_reading(flow, side)?;
         let place = self.place(flow)?;
         let (result, count) = {
             let unread = self.unread(flow, side)?;
@@ -399,6 +408,12 @@ impl<U> Stack<U> {
         Ok(self.engine.registry.extend(program, wish).map(|program| {
             self.engine.table.flow_mut(place).program = program;
         }))
+    }
+
+    /// What the application keeps with flows.
+    pub fn users(&self) -> impl Iterator<Item = &U> {
+        let table = &self.engine.table;
+        table.places().filter_map(|place| table.extra(place).user.as_ref())
     }
 
     /// Raises a user-defined event on a flow, whatever its filter says.

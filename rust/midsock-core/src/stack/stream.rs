@@ -285,7 +285,8 @@ impl<U> Engine<U> {
         let program = self.registry.get(flow.program);
         let side = self.current.side;
         let flags = flow.ends[side.index()].flags;
-        let retains = program.retains && !flags.any(Flags::DISCARD) || flags.any(Flags::COLLECT);
+        let is_kept = program.settings.reassemble == Some(true) && !flags.any(Flags::DISCARD);
+        let retains = is_kept || flags.any(Flags::COLLECT);
         if !retains && !flags.any(Flags::STREAM) || retains && fresh.is_none_or(|fresh| fresh.length == 0) {
             return;
         }
