@@ -273,6 +273,27 @@ impl<U> Stack<U> {
         std::mem::take(&mut self.engine.endings.records)
     }
 
+    /// Whether [`Stack::take_records`] has any.
+    pub fn has_records(&self) -> bool {
+        !self.engine.endings.records.is_empty()
+    }
+
+    /// Keeps records from now on, as [`Config::records`] does.
+    pub fn keep_records(&mut self) {
+        self.engine.config.records = true;
+    }
+
+    /// Whether [`Stack::take_released`] has any.
+    pub fn has_released(&self) -> bool {
+        !self.engine.endings.released.is_empty()
+    }
+
+    /// Frees every flow without telling its end, for a stack that is not to go on; returns what the application kept.
+    pub fn abandon(&mut self) -> Vec<(FlowRecord, U)> {
+        self.engine.abandon();
+        self.take_released()
+    }
+
     /// What the application kept with flows that were freed since the last call, and what is known of those flows.
     pub fn take_released(&mut self) -> Vec<(FlowRecord, U)> {
         std::mem::take(&mut self.engine.endings.released)
@@ -465,7 +486,7 @@ impl<U> Engine<U> {
     /// The receiver's step, its stream, and what comes of both.
     #[inline]
     fn receive(&mut self, feed: Feed<'_>, place: u32) {
-        let mut changes = Changes::default();
+        let (mut changes, mut closing) = (Changes::default(), Changes::default());
         self.current.news.clear();
         self.current.fresh = None;
         if !self.current.arrival.rejected {
@@ -479,7 +500,7 @@ impl<U> Engine<U> {
             self.take_payload(feed, place, side, &segment);
             if !is_plain {
                 self.look_for_gaps(place, feed.packet.time);
-                self.finish_closing(place, &mut changes);
+                self.finish_closing(place, &mut closing);
             }
         }
         self.packet_events(feed, Hook::PostTcp);
@@ -490,6 +511,10 @@ impl<U> Engine<U> {
         }
         if !self.current.news.is_empty() {
             self.stream_events(Some(feed), place);
+        }
+        // A FIN comes after the data before it.
+        if !closing.is_empty() {
+            self.state_events(feed, place, Hook::PostTcp, closing);
         }
     }
 

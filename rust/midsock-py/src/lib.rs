@@ -1,12 +1,50 @@
 //! The Python extension module `midsock._midsock`.
 //!
-//! Everything here is conversion: the stack itself is in `midsock-core`, which knows nothing of Python.
+//! Everything here is conversion: the stack itself is in `midsock-core`, which knows nothing of Python. [`stack`] holds
+//! the loop that runs the core detached from the interpreter and attaches once per burst, if anything fires.
+
+mod batch;
+mod buffer;
+mod enums;
+mod error;
+mod event;
+mod event_type;
+mod expr;
+mod memory;
+mod monitor;
+mod record;
+mod sock;
+mod stack;
+mod upcall;
 
 use pyo3::prelude::*;
 
 /// The native half of the package; users import `midsock`.
 #[pymodule(gil_used = false)]
 mod _midsock {
+    #[pymodule_export]
+    use super::batch::{Batch, Column};
+    #[pymodule_export]
+    use super::error::{FilterError, FlowEndedError, PortError};
+    #[pymodule_export]
+    use super::event::Event;
+    #[pymodule_export]
+    use super::event_type::{EventType, user_event};
+    #[pymodule_export]
+    use super::expr::{Expr, Field};
+    #[pymodule_export]
+    use super::memory::MemoryPort;
+    #[pymodule_export]
+    use super::monitor::{Counter, MonitorSocket};
+    #[pymodule_export]
+    use super::record::FlowRecord;
+    #[pymodule_export]
+    use super::sock::{Endpoint, FlowSocket, Timer};
+    #[pymodule_export]
+    use super::stack::Stack;
+    #[pymodule_export]
+    use super::upcall::Pull;
+
     /// Version of the package, from the workspace's `Cargo.toml`.
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // Python's name for it

@@ -15,7 +15,7 @@ mod tests;
 
 pub use columns::{Batch, BatchSpec};
 pub use expr::{Comparison, Expr, ExprError};
-pub use field::{Field, Type, Value};
+pub use field::{End, EndField, Field, Type, Value};
 pub use kind::{Event, EventDetail, Hook, Kind, KindMask};
 pub use program::{Action, Outlet, Program};
 pub use registry::{

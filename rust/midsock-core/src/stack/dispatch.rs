@@ -38,6 +38,8 @@ pub struct Upcall {
 pub enum Call {
     /// Handle the event.
     Handler(HandlerId),
+    /// Handle the timer's event; the handler is of no further use after that.
+    Once(HandlerId),
     /// Say whether its own filter passes; [`Stack::pass`](crate::Stack::pass) goes on if so.
     Filter {
         /// The application's number for the filter.

@@ -201,6 +201,15 @@ impl<U> Engine<U> {
         self.end(place, EndReason::End);
     }
 
+    /// Frees every flow and forgets what was still to be told.
+    pub(super) fn abandon(&mut self) {
+        self.dispatch.upcalls.clear();
+        let all: Vec<u32> = self.table.places().collect();
+        for place in all {
+            self.remove(place);
+        }
+    }
+
     /// Frees whatever is left.
     pub(super) fn flush_records(&mut self) {
         self.sweep();

@@ -61,9 +61,11 @@ impl<U> Stack<U> {
         self.engine.registry.unregister(id, registration);
     }
 
-    /// Handlers that no registration names any more since the last call.
+    /// Handlers that no registration and no timer names any more since the last call.
     pub fn take_released_handlers(&mut self) -> Vec<HandlerId> {
-        self.engine.registry.take_released()
+        let mut released = self.engine.registry.take_released();
+        released.append(&mut self.engine.timers.dropped);
+        released
     }
 
     /// A new native counter; with a field, it also sums that.
@@ -393,7 +395,16 @@ impl<U> Stack<U> {
     pub fn stop(&mut self, flow: FlowId) -> Result<(), NoFlow> {
         let place = self.place(flow)?;
         // What was still to be told of it is not told any more.
-        self.engine.dispatch.upcalls.retain(|upcall| upcall.flow != Some(flow));
+        let dropped = &mut self.engine.timers.dropped;
+        self.engine.dispatch.upcalls.retain(|upcall| {
+            if upcall.flow != Some(flow) {
+                return true;
+            }
+            if let Call::Once(handler) = &upcall.call {
+                dropped.push(*handler);
+            }
+            false
+        });
         self.engine.end(place, EndReason::Stopped);
         if self.engine.current.place == Some(place) {
             self.engine.current.place = None;
@@ -455,11 +466,10 @@ impl<U> Stack<U> {
 
     /// Takes a timer back; returns whether it had still to fire.
     pub fn cancel_timer(&mut self, handle: TimerHandle) -> bool {
-        let timers = &mut self.engine.timers;
-        let timer = timers.entries[handle.entry as usize];
-        let Some(id) = timer.id.filter(|_| timer.serial == handle.serial) else { return false };
-        timers.wheel.cancel(id);
-        self.engine.drop_timer(handle.entry);
+        let timer = self.engine.timers.entries[handle.entry as usize];
+        if timer.serial != handle.serial || !self.engine.take_back_timer(handle.entry) {
+            return false;
+        }
         if let Some(place) = timer.flow.and_then(|flow| self.engine.table.place(flow)) {
             self.engine.table.extra_mut(place).timers.retain(|entry| *entry != handle.entry);
         }

@@ -28,6 +28,8 @@ pub(super) struct AppTimers {
     pub(super) entries: Vec<AppTimer>,
     pub(super) free: Vec<u32>,
     pub(super) serials: u64,
+    /// Handlers of timers that were taken back before they fired.
+    pub(super) dropped: Vec<HandlerId>,
     fired: Vec<u64>,
 }
 
@@ -152,7 +154,7 @@ impl<U> Engine<U> {
             && place != Some(None)
         {
             let event = Event { kind: Kind::Timer, hook: Hook::PostTcp, side, time: self.now, detail };
-            let call = Call::Handler(handler);
+            let call = Call::Once(handler);
             self.dispatch.upcalls.push_back(Upcall { call, event, flow: timer.flow, monitor: None });
         }
     }
@@ -162,13 +164,20 @@ impl<U> Engine<U> {
         self.timers.free.push(entry);
     }
 
+    /// Takes a timer back; returns whether it had still to fire.
+    pub(super) fn take_back_timer(&mut self, entry: u32) -> bool {
+        let timer = self.timers.entries[entry as usize];
+        let Some(id) = timer.id else { return false };
+        self.timers.wheel.cancel(id);
+        self.timers.dropped.extend(timer.handler);
+        self.drop_timer(entry);
+        true
+    }
+
     /// Takes back all timers that the application set for a flow.
     pub(super) fn cancel_timers(&mut self, place: u32) {
         for entry in std::mem::take(&mut self.table.extra_mut(place).timers) {
-            if let Some(id) = self.timers.entries[entry as usize].id {
-                self.timers.wheel.cancel(id);
-                self.drop_timer(entry);
-            }
+            self.take_back_timer(entry);
         }
     }
 }

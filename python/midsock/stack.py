@@ -1,0 +1,116 @@
+"""The stack, with what is easier said in Python."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter as CounterDict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from midsock import _midsock
+from midsock._enums import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from midsock._midsock import FlowRecord, MonitorSocket
+    from midsock.protocol import Protocol
+
+
+class Stack(_midsock.Stack):
+    """One port, all flows, and who watches them.
+
+    `source` is the port: the path of a capture file (pcap or pcapng, also compressed by gzip or zstd), `"-"` for one on
+    standard input, or a `MemoryPort`.
+
+    Keyword arguments, all optional:
+
+    - `checksum`: `"verify"` rejects segments with a wrong TCP or IPv4 checksum, `"ignore"` does not look, `"auto"`
+      (default) verifies but for sides whose checksums are left to the sending hardware.
+    - `midstream`: whether flows are picked up whose SYN was not seen; off by default.
+    - `max_flows`: the most flows at once; 10,000,000. `when_full`: `"evict"` (default) lets a new flow replace one that
+      has ended, is not set up, or has been idle for a minute, if a short search finds one; `"ignore"` ignores it.
+    - `max_reassembly`: the most bytes of out-of-order and unread data of all flows together; 1 GiB.
+    - `timeouts`: seconds of packet time, a mapping with any of `opening` (handshake not over; 120), `established`
+      (3600), `closing` (one end has closed; 600), `linger` (an ended flow takes in late packets; 30) and `gap` (bytes
+      that were acknowledged but never seen may still turn up; 0.1).
+    - `on_error`: when a handler raises, `"raise"` (default) stops `run` and raises with the flow in a note; `"log"`
+      logs to the logger `midsock`, counts in `statistics()["handler_errors"]` and goes on.
+    - `seed`: the secret of the flow table's hash, for tests; from the operating system by default.
+
+    Raises `FileNotFoundError`, `PermissionError` or `PortError` if the source cannot be opened, `ValueError` for a wrong
+    argument. As a context manager it is closed at the end.
+    """
+
+    @cached_property
+    def counters(self) -> CounterDict[str]:
+        """Counters of the application's own, by name; 0 at first."""
+        return CounterDict()
+
+    @cached_property
+    def default_socket(self) -> MonitorSocket:
+        """A stream socket for every flow, opened when it is first asked for."""
+        return self.socket(Kind.STREAM)
+
+    @property
+    def on(self) -> Callable[..., Any]:
+        """`on` of the default socket."""
+        return self.default_socket.on
+
+    @property
+    def on_batch(self) -> Callable[..., Any]:
+        """`on_batch` of the default socket."""
+        return self.default_socket.on_batch
+
+    @property
+    def batches(self) -> Callable[..., Any]:
+        """`batches` of the default socket."""
+        return self.default_socket.batches
+
+    @property
+    def events(self) -> Callable[..., Any]:
+        """`events` of the default socket."""
+        return self.default_socket.events
+
+    @property
+    def count(self) -> Callable[..., Any]:
+        """`count` of the default socket."""
+        return self.default_socket.count
+
+    def protocol(self, factory: Callable[[], Protocol]) -> None:
+        """Give every flow a protocol object of its own, made by `factory`."""
+        self.default_socket.protocol(factory)
+
+    def flows(self) -> Iterator[FlowRecord]:
+        """Run the stack and yield a record of every flow that a stream socket watches, in the order of their end.
+
+        A record comes once the flow is freed: a closed flow takes in late packets for the `linger` timeout.
+        """
+        self._keep_records()
+        while records := self._next_records():
+            yield from records
+
+    async def run_async(self) -> None:
+        """Run as `run` does, in a thread, so that the event loop goes on."""
+        await asyncio.to_thread(self.run)
+
+    def __enter__(self) -> Self:
+        """Enter the context: the stack itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the stack."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Enter the context: the stack itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the stack."""
+        self.close()
