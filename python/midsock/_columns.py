@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
     from midsock._midsock import Batch, Column
 
@@ -49,3 +50,11 @@ def structured(batch: Batch, dtype: npt.DTypeLike | None, copy: bool | None) -> 
     for name, column in columns.items():
         array[name] = column
     return array if dtype is None else array.astype(dtype)
+
+
+def frame(batch: Batch) -> pd.DataFrame:
+    """Give a batch as a data frame."""
+    import numpy as np
+    import pandas as pd
+
+    return pd.DataFrame({name: np.asarray(batch[name]) for name in batch.columns})

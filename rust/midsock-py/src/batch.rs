@@ -65,7 +65,12 @@ impl Batch {
         Ok(PyList::new(py, self.columns())?.try_iter()?.into_any().unbind())
     }
 
-    /// A structured NumPy array, a copy; for `pandas.DataFrame(batch)` and `numpy.asarray(batch)`.
+    /// A `pandas.DataFrame` of the rows; with pandas 3, `DataFrame.from_arrow(batch)` does the same.
+    fn to_pandas(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        slf.py().import("midsock._columns")?.call_method1("frame", (slf,)).map(Bound::unbind)
+    }
+
+    /// A structured NumPy array, a copy, with a named field per column; for `numpy.asarray(batch)`.
     #[pyo3(signature = (dtype=None, copy=None))]
     fn __array__(
         slf: &Bound<'_, Self>,
