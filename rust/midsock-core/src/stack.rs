@@ -31,7 +31,7 @@ use crate::config::{ChecksumPolicy, Config};
 use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
 use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Trouble};
 use crate::port::{BURST, Packet, Port, PortError, Received};
-use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe, State};
+use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment};
 use crate::{Nanos, Side};
 
@@ -303,6 +303,11 @@ impl<U> Stack<U> {
 impl<U> Engine<U> {
     /// Decodes a burst and reads ahead what its packets will need, so that memory answers many requests at once.
     fn decode(&mut self, memory: &[u8], burst: &[Packet]) {
+        if self.now == Nanos::MIN
+            && let Some(first) = burst.first()
+        {
+            self.begin_time(first.time);
+        }
         self.decoded.clear();
         for packet in burst {
             let frame = packet.frame(memory);
@@ -531,7 +536,7 @@ impl<U> Engine<U> {
     fn set_up(&mut self, feed: Feed<'_>, place: u32) {
         let flow = self.table.flow_mut(place);
         let is_new = !flow.flags.any(FlowFlags::SETUP)
-            && flow.ends.iter().all(|end| end.state.is_synchronized() || end.state == State::FinWait1);
+            && flow.ends.iter().all(|end| end.state.is_synchronized());
         if is_new {
             flow.flags.set(FlowFlags::SETUP);
             if flow.ends.iter().all(|end| end.flags.all(Flags::SYN | Flags::ACKED)) {

@@ -3,6 +3,7 @@
 use midsock_core::Upcall;
 use midsock_core::event::{EventDetail, Field, Kind, Type, Value};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
@@ -192,6 +193,10 @@ impl Event {
     /// Any field, given as such or by its name; `None` where it does not apply.
     fn __getitem__(&self, py: Python<'_>, field: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.ask(py, to_field(field)?)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.stack)
     }
 
     fn __repr__(&self) -> String {

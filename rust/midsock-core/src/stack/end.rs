@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::Engine;
 use crate::event::{EventDetail, Kind};
-use crate::flow::{EndReason, FlowExtra, FlowRecord};
+use crate::flow::{EndReason, FlowExtra, FlowFlags, FlowRecord};
 use crate::tcp::{Flags, State};
 use crate::{Nanos, Side};
 
@@ -198,7 +198,9 @@ impl<U> Engine<U> {
     /// The input is over, and the flow with it.
     pub(super) fn end_of_input(&mut self, place: u32) {
         self.current.place = None;
-        self.end(place, EndReason::End);
+        if self.table.flow(place).flags.any(FlowFlags::LIVE) {
+            self.end(place, EndReason::End);
+        }
     }
 
     /// Frees every flow and forgets what was still to be told.

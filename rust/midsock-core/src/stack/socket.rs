@@ -22,8 +22,8 @@ pub struct NoFlow;
 /// A timer that was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerHandle {
-    entry: u32,
-    serial: u64,
+    pub(super) entry: u32,
+    pub(super) serial: u64,
 }
 
 /// Monitoring sockets, events and registrations.
@@ -448,7 +448,8 @@ impl<U> Stack<U> {
         let place = flow.map(|flow| self.place(flow)).transpose()?;
         let timers = &mut self.engine.timers;
         let entry = timers.free.pop().unwrap_or(timers.entries.len() as u32);
-        let deadline = self.engine.now.saturating_add(delay);
+        let is_early = self.engine.now == Nanos::MIN;
+        let deadline = if is_early { Nanos::MAX } else { self.engine.now.saturating_add(delay) };
         let id = Some(timers.wheel.insert(deadline, u64::from(entry)));
         timers.serials += 1;
         let serial = timers.serials;
@@ -461,7 +462,11 @@ impl<U> Stack<U> {
         if let Some(place) = place {
             self.engine.table.extra_mut(place).timers.push(entry);
         }
-        Ok(TimerHandle { entry, serial })
+        let handle = TimerHandle { entry, serial };
+        if is_early {
+            self.engine.timers.early.push((handle, delay));
+        }
+        Ok(handle)
     }
 
     /// Takes a timer back; returns whether it had still to fire.

@@ -4,7 +4,7 @@ use super::{Engine, Upcall};
 use crate::event::{Event, EventDetail, HandlerId, Hook, Kind};
 use crate::flow::{EndReason, FlowFlags, FlowId, TimerId, TimerWheel};
 use crate::reassembly::Stream;
-use crate::stack::Call;
+use crate::stack::{Call, TimerHandle};
 use crate::tcp::Flags;
 use crate::{Nanos, Side};
 
@@ -30,10 +30,23 @@ pub(super) struct AppTimers {
     pub(super) serials: u64,
     /// Handlers of timers that were taken back before they fired.
     pub(super) dropped: Vec<HandlerId>,
+    /// Timers that were set before the first packet told the time, and their delays.
+    pub(super) early: Vec<(TimerHandle, Nanos)>,
     fired: Vec<u64>,
 }
 
 impl<U> Engine<U> {
+    /// The first packet tells the time: timers that were set before count from here.
+    pub(super) fn begin_time(&mut self, now: Nanos) {
+        self.now = now;
+        for (handle, delay) in std::mem::take(&mut self.timers.early) {
+            let timer = self.timers.entries[handle.entry as usize];
+            if let Some(id) = timer.id.filter(|_| timer.serial == handle.serial) {
+                self.timers.wheel.reset(id, now.saturating_add(delay));
+            }
+        }
+    }
+
     /// Whether anything is due.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
