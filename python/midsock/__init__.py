@@ -9,6 +9,7 @@ from typing import Final
 from midsock._enums import Anomaly, EndReason, Hook, Kind, RexmitKind, Side, State
 from midsock._midsock import (
     Batch,
+    CaptureWriter,
     Column,
     Counter,
     Endpoint,
@@ -74,6 +75,7 @@ __all__ = [
     "SERVER",
     "Anomaly",
     "Batch",
+    "CaptureWriter",
     "Column",
     "Counter",
     "EndReason",

@@ -72,11 +72,7 @@ impl Batch {
 
     /// A structured NumPy array, a copy, with a named field per column; for `numpy.asarray(batch)`.
     #[pyo3(signature = (dtype=None, copy=None))]
-    fn __array__(
-        slf: &Bound<'_, Self>,
-        dtype: Option<Py<PyAny>>,
-        copy: Option<bool>,
-    ) -> PyResult<Py<PyAny>> {
+    fn __array__(slf: &Bound<'_, Self>, dtype: Option<Py<PyAny>>, copy: Option<bool>) -> PyResult<Py<PyAny>> {
         slf.py().import("midsock._columns")?.call_method1("structured", (slf, dtype, copy)).map(Bound::unbind)
     }
 
@@ -145,14 +141,27 @@ impl Column {
             return Ok(py.None());
         }
         Ok(match array.data_type() {
-            DataType::Boolean => array.as_boolean().value(row).into_pyobject(py)?.to_owned().into_any().unbind(),
-            DataType::UInt8 => array.as_primitive::<UInt8Type>().value(row).into_pyobject(py)?.into_any().unbind(),
-            DataType::UInt16 => array.as_primitive::<UInt16Type>().value(row).into_pyobject(py)?.into_any().unbind(),
-            DataType::UInt32 => array.as_primitive::<UInt32Type>().value(row).into_pyobject(py)?.into_any().unbind(),
-            DataType::UInt64 => array.as_primitive::<UInt64Type>().value(row).into_pyobject(py)?.into_any().unbind(),
-            DataType::Timestamp(..) => {
-                array.as_primitive::<TimestampNanosecondType>().value(row).into_pyobject(py)?.into_any().unbind()
+            DataType::Boolean => {
+                array.as_boolean().value(row).into_pyobject(py)?.to_owned().into_any().unbind()
             }
+            DataType::UInt8 => {
+                array.as_primitive::<UInt8Type>().value(row).into_pyobject(py)?.into_any().unbind()
+            }
+            DataType::UInt16 => {
+                array.as_primitive::<UInt16Type>().value(row).into_pyobject(py)?.into_any().unbind()
+            }
+            DataType::UInt32 => {
+                array.as_primitive::<UInt32Type>().value(row).into_pyobject(py)?.into_any().unbind()
+            }
+            DataType::UInt64 => {
+                array.as_primitive::<UInt64Type>().value(row).into_pyobject(py)?.into_any().unbind()
+            }
+            DataType::Timestamp(..) => array
+                .as_primitive::<TimestampNanosecondType>()
+                .value(row)
+                .into_pyobject(py)?
+                .into_any()
+                .unbind(),
             DataType::Utf8 => PyString::new(py, array.as_string::<i32>().value(row)).into_any().unbind(),
             _ => PyBytes::new(py, array.as_binary::<i64>().value(row)).into_any().unbind(),
         })
@@ -179,11 +188,7 @@ impl Column {
 
     /// A NumPy array: of numbers, without a copy; of text and bytes, of objects.
     #[pyo3(signature = (dtype=None, copy=None))]
-    fn __array__(
-        slf: &Bound<'_, Self>,
-        dtype: Option<Py<PyAny>>,
-        copy: Option<bool>,
-    ) -> PyResult<Py<PyAny>> {
+    fn __array__(slf: &Bound<'_, Self>, dtype: Option<Py<PyAny>>, copy: Option<bool>) -> PyResult<Py<PyAny>> {
         let name = if slf.get().numbers.is_some() { "numbers" } else { "objects" };
         slf.py().import("midsock._columns")?.call_method1(name, (slf, dtype, copy)).map(Bound::unbind)
     }

@@ -55,7 +55,11 @@ struct Shape {
 ///
 /// # Safety
 /// `view` must be valid for writing, as Python promises to `__getbuffer__`.
-pub(crate) unsafe fn fill(column: Bound<'_, Column>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+pub(crate) unsafe fn fill(
+    column: Bound<'_, Column>,
+    view: *mut ffi::Py_buffer,
+    flags: c_int,
+) -> PyResult<()> {
     if view.is_null() {
         return Err(PyBufferError::new_err("no view to fill"));
     }
@@ -63,7 +67,9 @@ pub(crate) unsafe fn fill(column: Bound<'_, Column>, view: *mut ffi::Py_buffer, 
         return Err(PyBufferError::new_err("a column is read-only: copy it to change it"));
     }
     let Some(numbers) = &column.get().numbers else {
-        return Err(PyBufferError::new_err("a column of text or bytes has no buffer: use to_list() or Arrow"));
+        return Err(PyBufferError::new_err(
+            "a column of text or bytes has no buffer: use to_list() or Arrow",
+        ));
     };
     let shape = Box::new(Shape {
         shape: [(numbers.buffer.len() / numbers.item_size) as ffi::Py_ssize_t],

@@ -26,7 +26,9 @@ pub(crate) struct Event {
 pub(crate) fn to_python(py: Python<'_>, field: Field, value: Option<Value<'_>>) -> PyResult<Py<PyAny>> {
     Ok(match value {
         None => py.None(),
-        Some(Value::Int(value)) if field.ty() == Type::Bool => (value != 0).into_pyobject(py)?.to_owned().into_any().unbind(),
+        Some(Value::Int(value)) if field.ty() == Type::Bool => {
+            (value != 0).into_pyobject(py)?.to_owned().into_any().unbind()
+        }
         Some(Value::Int(value)) => match sock::as_enum(py, field, value)? {
             Some(member) => member,
             None => value.into_pyobject(py)?.into_any().unbind(),

@@ -20,7 +20,11 @@ pub(crate) enum Definition {
     BuiltIn(Kind),
     /// Raised by the application only; a number tells such events apart.
     User(String, u64),
-    Derived { parent: Arc<Definition>, filter: EventFilter, depth: u32 },
+    Derived {
+        parent: Arc<Definition>,
+        filter: EventFilter,
+        depth: u32,
+    },
 }
 
 /// Events below one another: far beyond what anybody writes, and far from what exhausts a stack.

@@ -78,9 +78,10 @@ fn network(text: &str) -> PyResult<IpNet> {
 
 fn mac(text: &str) -> PyResult<Vec<u8>> {
     let parts: Result<Vec<u8>, _> = text.split([':', '-']).map(|part| u8::from_str_radix(part, 16)).collect();
-    parts.ok().filter(|bytes| bytes.len() == 6).ok_or_else(|| {
-        FilterError::new_err(format!("{text:?} is no MAC address such as 02:00:00:00:00:01"))
-    })
+    parts
+        .ok()
+        .filter(|bytes| bytes.len() == 6)
+        .ok_or_else(|| FilterError::new_err(format!("{text:?} is no MAC address such as 02:00:00:00:00:01")))
 }
 
 /// Text of an address, given as such or as an object of `ipaddress`.
@@ -105,8 +106,11 @@ impl Field {
                 negated(made(core::Expr::networks(self.field, vec![net]))?, is_ne)
             }
             Type::Mac if is_equality => {
-                let bytes =
-                    if other.is_instance_of::<PyString>() { mac(other.extract()?)? } else { other.extract()? };
+                let bytes = if other.is_instance_of::<PyString>() {
+                    mac(other.extract()?)?
+                } else {
+                    other.extract()?
+                };
                 negated(made(core::Expr::equals(self.field, bytes))?, is_ne)
             }
             Type::Bytes if is_equality => {
@@ -122,8 +126,7 @@ impl Field {
     }
 }
 
-const NO_TRUTH: &str =
-    "a filter has no truth of its own: join filters with & | ~ (in parentheses, instead of and, or, not), \
+const NO_TRUTH: &str = "a filter has no truth of its own: join filters with & | ~ (in parentheses, instead of and, or, not), \
      ask for one of several values with .isin([...]) instead of in, and split a < b < c into two comparisons";
 
 #[pymethods]

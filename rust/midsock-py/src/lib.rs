@@ -16,6 +16,7 @@ mod record;
 mod sock;
 mod stack;
 mod upcall;
+mod writer;
 
 use pyo3::prelude::*;
 
@@ -44,6 +45,8 @@ mod _midsock {
     use super::stack::Stack;
     #[pymodule_export]
     use super::upcall::Pull;
+    #[pymodule_export]
+    use super::writer::CaptureWriter;
 
     /// Version of the package, from the workspace's `Cargo.toml`.
     #[pymodule_export]

@@ -27,11 +27,15 @@ impl MemoryPort {
     #[pyo3(signature = (packets, *, link=1, burst=256))]
     fn new(packets: Vec<(i64, Vec<u8>)>, link: u16, burst: usize) -> PyResult<MemoryPort> {
         if !(1..=midsock_core::port::BURST).contains(&burst) {
-            return Err(PyValueError::new_err(format!("a burst is 1 to {} packets", midsock_core::port::BURST)));
+            return Err(PyValueError::new_err(format!(
+                "a burst is 1 to {} packets",
+                midsock_core::port::BURST
+            )));
         }
         let link = LinkType::from_linktype(link);
         let count = packets.len();
-        let port = CorePort::new(packets.into_iter().map(|(time, frame)| (time, frame, link))).with_burst(burst);
+        let port =
+            CorePort::new(packets.into_iter().map(|(time, frame)| (time, frame, link))).with_burst(burst);
         Ok(MemoryPort { port: std::sync::Mutex::new(Some(Box::new(port))), packets: count })
     }
 

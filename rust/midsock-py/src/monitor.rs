@@ -1,7 +1,8 @@
 //! Monitoring sockets: which flows an application watches, and what it wants of them.
 
 use midsock_core::event::{
-    Action, BatchSpec, CountId, EventId, Field as CoreField, MonitorId, MonitorKind, Registration, RegistrationId,
+    Action, BatchSpec, CountId, EventId, Field as CoreField, MonitorId, MonitorKind, Registration,
+    RegistrationId,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -196,7 +197,8 @@ impl MonitorSocket {
         decorate(py, handler, move |handler| {
             let (py, socket) = (handler.py(), slf.get());
             let filter = filter.as_ref().map(|filter| filter.bind(py));
-            let columns = columns.as_ref().map(|columns| columns.iter().map(|it| it.bind(py).clone()).collect());
+            let columns =
+                columns.as_ref().map(|columns| columns.iter().map(|it| it.bind(py).clone()).collect());
             let target = Target::Call(callable(handler)?.clone().unbind());
             let id = socket.add_batch(py, event.get(), columns, size, side, hook, filter, |_| target)?;
             socket.note(handler.as_ptr() as usize, id);

@@ -1,8 +1,8 @@
 //! What is known of a flow at one moment, most often its end.
 
+use midsock_core::Side;
 use midsock_core::flow::{FlowRecord as Record, SideRecord};
 use midsock_core::tcp::RexmitKind;
-use midsock_core::Side;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde_json::{Map, Number, Value, json};
@@ -48,7 +48,8 @@ impl FlowRecord {
             Value::Object(entries.into_iter().collect())
         };
         // The text is made of digits and one dot: a number.
-        let time = |nanos: i64| seconds(nanos).parse().map_or(Value::Null, |number: Number| Value::Number(number));
+        let time =
+            |nanos: i64| seconds(nanos).parse().map_or(Value::Null, |number: Number| Value::Number(number));
         let vlan = match self.vlan_path()[..] {
             [] => Value::Null,
             [id] => json!(id),

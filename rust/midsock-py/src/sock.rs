@@ -40,9 +40,13 @@ pub(crate) fn as_enum(py: Python<'_>, field: Field, value: u64) -> PyResult<Opti
         Field::EventOld | Field::EventNew | Field::Endpoint(_, EndField::State) => {
             State::ALL.get(place).map(|state| enums::state(py, *state)).transpose()?
         }
-        Field::EventReason => EndReason::ALL.get(place).map(|reason| enums::reason(py, *reason)).transpose()?,
+        Field::EventReason => {
+            EndReason::ALL.get(place).map(|reason| enums::reason(py, *reason)).transpose()?
+        }
         Field::EventRexmit => RexmitKind::ALL.get(place).map(|kind| enums::rexmit(py, *kind)).transpose()?,
-        Field::EventAnomaly => Anomaly::ALL.get(place).map(|anomaly| enums::anomaly(py, *anomaly)).transpose()?,
+        Field::EventAnomaly => {
+            Anomaly::ALL.get(place).map(|anomaly| enums::anomaly(py, *anomaly)).transpose()?
+        }
         _ => None,
     })
 }
@@ -223,7 +227,8 @@ impl FlowSocket {
         match self.snapshot(py) {
             Ok(record) => {
                 let [client, server] = &record.sides;
-                let end = record.reason.map_or_else(String::new, |reason| format!(" ended: {}", reason.name()));
+                let end =
+                    record.reason.map_or_else(String::new, |reason| format!(" ended: {}", reason.name()));
                 format!(
                     "<midsock.FlowSocket {} {} {} -> {} {}{end}>",
                     record.number, client.address, client.state, server.address, server.state

@@ -48,7 +48,10 @@ impl State {
     }
 
     /// Works with both the Python objects and the core.
-    pub(crate) fn with_handlers<T>(&mut self, act: impl FnOnce(&mut Handlers, &mut Core) -> T) -> PyResult<T> {
+    pub(crate) fn with_handlers<T>(
+        &mut self,
+        act: impl FnOnce(&mut Handlers, &mut Core) -> T,
+    ) -> PyResult<T> {
         Ok(act(&mut self.handlers, self.core.as_mut().ok_or_else(closed)?))
     }
 }
@@ -290,8 +293,7 @@ impl Stack {
         let (port, source): (Box<dyn Port>, String) = match source.cast::<MemoryPort>() {
             Ok(memory) => (memory.get().open()?, "memory".to_owned()),
             Err(_) => {
-                let name: String =
-                    py.import("os")?.call_method1("fspath", (source,))?.extract()?;
+                let name: String = py.import("os")?.call_method1("fspath", (source,))?.extract()?;
                 let port = py.detach(|| port::open(&name)).map_err(|error| port_error(&error))?;
                 (port, name)
             }
@@ -485,7 +487,8 @@ impl Stack {
     }
 
     fn __clear__(&self) {
-        let taken = self.state.try_lock().map(|mut state| (state.core.take(), std::mem::take(&mut state.handlers)));
+        let taken =
+            self.state.try_lock().map(|mut state| (state.core.take(), std::mem::take(&mut state.handlers)));
         drop(taken);
     }
 }

@@ -133,12 +133,7 @@ impl Handlers {
     }
 
     /// The core's event of a definition, defined there now if it was not yet.
-    pub(crate) fn define(
-        &mut self,
-        py: Python<'_>,
-        core: &mut Core,
-        definition: &Definition,
-    ) -> EventId {
+    pub(crate) fn define(&mut self, py: Python<'_>, core: &mut Core, definition: &Definition) -> EventId {
         let (mut at, mut path) = (definition, Vec::new());
         let root = loop {
             match at {
@@ -266,7 +261,11 @@ fn socket_of(slf: &Bound<'_, Stack>, upcall: &Upcall) -> PyResult<Option<Py<PyAn
         }
         (None, Some(monitor)) => {
             let state = stack.lock(py);
-            Ok(state.handlers.monitors.get(monitor.0 as usize).map(|monitor| monitor.clone_ref(py).into_any()))
+            Ok(state
+                .handlers
+                .monitors
+                .get(monitor.0 as usize)
+                .map(|monitor| monitor.clone_ref(py).into_any()))
         }
         (None, None) => Ok(Some(py.None())),
     }
