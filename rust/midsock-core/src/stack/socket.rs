@@ -322,7 +322,7 @@ impl<U> Stack<U> {
         flags.put(Flags::UNTRACKED, !on);
         if !on || resumes {
             // Where the stream goes on is for the next segment to say.
-            flags.clear(Flags::SEEN | Flags::HELD | Flags::LACKING | Flags::TIMING);
+            flags.clear(Flags::SEEN | Flags::ACKED | Flags::HELD | Flags::LACKING | Flags::TIMING);
             self.drop_bytes(place, side);
         }
         Ok(())

@@ -103,8 +103,9 @@ fn begin(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: 
     let first = Seq(segment.seq).plus(u32::from(is_syn));
     let (sender, details) = (&mut connection.ends[side.index()], &mut connection.details[side.index()]);
     sender.flags.set(Flags::SEEN);
+    // Of a side that was not tracked for a while, the stream goes on where it was; of a new one, that is 0.
+    details.start(first, details.offset(sender.head));
     (sender.head, sender.next) = (first, first);
-    details.start(first);
     if is_syn {
         sender.flags.set(Flags::SYN);
         details.isn = Seq(segment.seq);

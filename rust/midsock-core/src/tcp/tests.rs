@@ -497,7 +497,7 @@ fn sequence_numbers_wrap() {
 fn offsets_go_on_beyond_four_gibibytes() {
     let mut details = Details::default();
     let start = Seq(0xffff_ff00);
-    details.start(start);
+    details.start(start, 0);
     let (mut head, mut offset) = (start, 0_u64);
     while offset < 5 << 32 {
         head = head.plus(1 << 30);
