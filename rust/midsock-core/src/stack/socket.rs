@@ -125,8 +125,10 @@ impl<U> Stack<U> {
     /// What a filter and a column can look at.
     fn scene<'s>(&'s self, upcall: &'s Upcall) -> Scene<'s> {
         let engine = &self.engine;
-        let feed = self.feed();
         let place = upcall.flow.and_then(|flow| engine.table.place(flow));
+        // What time or another flow's packet brought about is not about the packet at hand.
+        let is_of_packet = upcall.monitor.is_some() || place.is_some() && place == engine.current.place;
+        let feed = self.feed().filter(|_| is_of_packet);
         let extra = place.map(|place| engine.table.extra(place));
         let decoded = engine.decoded.get(engine.current.packet).filter(|_| feed.is_some());
         Scene {
@@ -383,6 +385,10 @@ impl<U> Stack<U> {
     /// Stops watching a flow: its state is freed, its end is told, and later packets of it only pass.
     pub fn stop(&mut self, flow: FlowId) -> Result<(), NoFlow> {
         let place = self.place(flow)?;
+        if self.engine.table.flow(place).is_ended() {
+            // Its end is told, or about to be.
+            return Ok(());
+        }
         // What was still to be told of it is not told any more.
         self.engine.dispatch.upcalls.retain(|upcall| upcall.flow != Some(flow));
         self.engine.end(place, EndReason::Stopped);
@@ -426,7 +432,7 @@ impl<U> Stack<U> {
         let id = Some(timers.wheel.insert(deadline, u64::from(entry)));
         timers.serials += 1;
         let serial = timers.serials;
-        let timer = AppTimer { flow, handler, token, id, serial };
+        let timer = AppTimer { flow, handler, token, delay, id, serial };
         if entry as usize == timers.entries.len() {
             timers.entries.push(timer);
         } else {
