@@ -32,7 +32,7 @@ use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, 
 use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Trouble};
 use crate::port::{BURST, Packet, Port, PortError, Received};
 use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe, RexmitKind, State};
-use crate::wire::{self, Checksum, Malformed, Outcome, Segment};
+use crate::wire::{self, Checksum, Malformed, Outcome, Segment, TcpFlags};
 use crate::{Nanos, Side};
 
 /// Counters of a stack.
@@ -283,6 +283,12 @@ impl<U> Engine<U> {
     /// Decodes a burst and reads ahead what its packets will need, so that memory answers many requests at once.
     fn decode(&mut self, memory: &[u8], burst: &[Packet]) {
         self.decoded.clear();
+        if self.now == Nanos::MIN
+            && let Some(first) = burst.first()
+        {
+            self.now = first.time;
+            self.timers.begin(first.time);
+        }
         for packet in burst {
             let frame = packet.frame(memory);
             let mut segment = Segment::default();
@@ -479,6 +485,10 @@ impl<U> Engine<U> {
             self.take_payload(feed, place, side, &segment);
             if !is_plain {
                 self.look_for_gaps(place, feed.packet.time);
+                if segment.flags.contains(TcpFlags::FIN) {
+                    // From here on it may be idle for less long.
+                    self.watch_idle(place);
+                }
                 self.finish_closing(place, &mut changes);
             }
         }

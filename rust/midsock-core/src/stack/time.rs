@@ -15,6 +15,8 @@ pub(super) struct AppTimer {
     pub(super) handler: Option<HandlerId>,
     /// What the application gave with it.
     pub(super) token: u64,
+    /// How long after it was set it is due.
+    pub(super) delay: Nanos,
     /// Its timer in the wheel; none for an unused entry.
     pub(super) id: Option<TimerId>,
     /// Told apart from earlier timers of the same entry.
@@ -29,6 +31,17 @@ pub(super) struct AppTimers {
     pub(super) free: Vec<u32>,
     pub(super) serials: u64,
     fired: Vec<u64>,
+}
+
+impl AppTimers {
+    /// The first packet says what time it is: timers that were set before count from then.
+    pub(super) fn begin(&mut self, now: Nanos) {
+        for timer in &self.entries {
+            if let Some(id) = timer.id {
+                self.wheel.reset(id, now.saturating_add(timer.delay));
+            }
+        }
+    }
 }
 
 impl<U> Engine<U> {
@@ -100,6 +113,7 @@ impl<U> Engine<U> {
     /// Sets the flow's timer to when it is idle for too long, or its missing bytes are given up.
     pub(super) fn watch_idle(&mut self, place: u32) {
         let mut deadline = self.idle_deadline(place);
+        self.table.flow_mut(place).flags.clear(FlowFlags::GAP_TIMER);
         if let Some(overdue) = self.gap_deadline(place) {
             deadline = deadline.min(overdue);
             self.table.flow_mut(place).flags.set(FlowFlags::GAP_TIMER);
