@@ -31,8 +31,8 @@ use crate::config::{ChecksumPolicy, Config};
 use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
 use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Trouble};
 use crate::port::{BURST, Packet, Port, PortError, Received};
-use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe};
-use crate::wire::{self, Checksum, Malformed, Outcome, Segment};
+use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe, RexmitKind};
+use crate::wire::{self, Checksum, Malformed, Outcome, Segment, TcpFlags};
 use crate::{Nanos, Side};
 
 /// Counters of a stack.
@@ -303,12 +303,13 @@ impl<U> Stack<U> {
 impl<U> Engine<U> {
     /// Decodes a burst and reads ahead what its packets will need, so that memory answers many requests at once.
     fn decode(&mut self, memory: &[u8], burst: &[Packet]) {
+        self.decoded.clear();
         if self.now == Nanos::MIN
             && let Some(first) = burst.first()
         {
-            self.begin_time(first.time);
+            self.now = first.time;
+            self.timers.begin(first.time);
         }
-        self.decoded.clear();
         for packet in burst {
             let frame = packet.frame(memory);
             let mut segment = Segment::default();
@@ -505,6 +506,10 @@ impl<U> Engine<U> {
             self.take_payload(feed, place, side, &segment);
             if !is_plain {
                 self.look_for_gaps(place, feed.packet.time);
+                if segment.flags.contains(TcpFlags::FIN) {
+                    // From here on it may be idle for less long.
+                    self.watch_idle(place);
+                }
                 self.finish_closing(place, &mut closing);
             }
         }
@@ -555,6 +560,10 @@ impl<U> Engine<U> {
         }
         if !self.current.arrival.plain {
             self.end_if_over(place);
+            // The next packet may be of the same tuple: it must find an ended flow in its place among those.
+            if self.is_quiet() {
+                self.sweep();
+            }
         }
     }
 
@@ -608,19 +617,20 @@ fn check_sum(
     match wire::checksum::verify_tcp(feed.frame, segment) {
         Checksum::Good => flags.set(Flags::SUMS_GOOD),
         Checksum::Bad | Checksum::Partial if is_trusted => {
-            arrival.rejected = true;
-            arrival.plain = false;
-            arrival.rexmit = None;
-            arrival.probe = None;
-            arrival.anomalies.add(Anomaly::BadChecksum);
+            spoil(arrival, Anomaly::BadChecksum);
         }
         Checksum::Bad | Checksum::Partial | Checksum::Unknown => {}
     }
     if segment.version == 4 && !wire::checksum::verify_ipv4_header(feed.frame, segment) && is_trusted {
-        arrival.anomalies.add(Anomaly::BadIpChecksum);
-        arrival.rejected = true;
-        arrival.plain = false;
+        spoil(arrival, Anomaly::BadIpChecksum);
     }
+}
+
+/// A damaged segment is rejected, whatever it seems to be.
+fn spoil(arrival: &mut Arrival, anomaly: Anomaly) {
+    (arrival.rejected, arrival.plain) = (true, false);
+    (arrival.rexmit, arrival.probe) = (None, None);
+    arrival.anomalies.add(anomaly);
 }
 
 /// Keeps count of what is not as it should be.
@@ -628,6 +638,9 @@ fn note_trouble(trouble: &mut Trouble, side: Side, arrival: &Arrival, raised: &m
     let i = side.index();
     if let Some(rexmit) = arrival.rexmit {
         trouble.rexmits[i].note(rexmit.kind);
+        if rexmit.kind == RexmitKind::Fin && rexmit.repeated > 0 {
+            trouble.rexmits[i].note(RexmitKind::Data);
+        }
         *raised |= Kind::Rexmit.bit();
     }
     match arrival.probe {

@@ -26,6 +26,7 @@ pub struct BatchSpec {
 pub struct Batch {
     spec: BatchSpec,
     schema: Arc<Schema>,
+    coalesces: bool,
     columns: Vec<Column>,
     rows: usize,
     /// The row of a flow's side in this burst, and the stream offset at which it ends.
@@ -124,7 +125,7 @@ impl Batch {
             .collect();
         let columns = spec.columns.iter().map(|field| Column::new(*field, coalesces)).collect();
         let schema = Arc::new(Schema::new(fields));
-        Batch { spec, schema, columns, rows: 0, open_rows: HashMap::default() }
+        Batch { spec, schema, coalesces, columns, rows: 0, open_rows: HashMap::default() }
     }
 
     /// Whether it looks at the bytes of streams.
@@ -134,8 +135,8 @@ impl Batch {
 
     /// Adds an event as a row, or to the row that its flow's side has in this burst.
     pub fn push(&mut self, scene: &Scene<'_>) {
-        if let (Kind::NewData, EventDetail::Bytes { offset, length }, Some(view)) =
-            (scene.event.kind, scene.event.detail, scene.flow)
+        if let (true, Kind::NewData, EventDetail::Bytes { offset, length }, Some(view)) =
+            (self.coalesces, scene.event.kind, scene.event.detail, scene.flow)
         {
             let key = view.number << 1 | scene.event.side as u64;
             let (row, end) = self.open_rows.entry(key).or_insert((self.rows, offset));

@@ -73,7 +73,7 @@ impl Program {
             reads: settings.reassemble == Some(true),
             settings,
         };
-        let mut trees: [[Tree; Kind::ALL.len()]; 3] = Default::default();
+        let mut forest = Forest::new();
         for registration in registrations {
             let mut path = vec![registration.event];
             let mut filters = Vec::new();
@@ -99,51 +99,52 @@ impl Program {
                     }));
             let hook = registration.hook as usize;
             program.masks[hook] |= root.bit();
-            let mut tree = &mut trees[hook][root as usize];
+            let mut at = Forest::root(hook, root as usize);
             // The path runs from the registered event up to its root; the tree is entered from the root.
             let below_root = path.len() - usize::from(root != Kind::User);
             for (event, filter) in path[..below_root].iter().zip(filters).rev() {
-                tree = tree.child(*event, filter);
+                at = forest.child(at, *event, filter);
             }
-            tree.actions.push((registration.side, registration.action));
+            forest.branches[at].actions.push((registration.side, registration.action));
         }
         program.collects = program.reads || settings.digest;
-        for (hook, kinds) in trees.iter().enumerate() {
-            for (kind, tree) in kinds.iter().enumerate() {
+        for hook in 0..program.roots.len() {
+            for kind in 0..Kind::ALL.len() {
                 let start = program.nodes.len() as u32;
-                program.emit(tree, Filter::Always, None);
+                program.emit(&forest, Forest::root(hook, kind));
                 program.roots[hook][kind] = start..program.nodes.len() as u32;
             }
         }
         program
     }
 
-    fn emit(&mut self, tree: &Tree, filter: Filter, event: Option<EventId>) {
-        if tree.actions.is_empty() && tree.children.is_empty() {
+    /// Appends a tree in pre-order.
+    fn emit(&mut self, forest: &Forest, root: usize) {
+        let branch = &forest.branches[root];
+        if branch.actions.is_empty() && branch.children.is_empty() {
             return;
         }
         // A work list, since a forest may be deeper than the machine's stack: enter a node, or close one.
-        enum Work<'t> {
-            Enter(&'t Tree, Filter, Option<EventId>),
+        enum Work {
+            Enter(usize),
             Close(u32),
         }
-        let mut work = vec![Work::Enter(tree, filter, event)];
+        let mut work = vec![Work::Enter(root)];
         while let Some(next) = work.pop() {
             match next {
                 Work::Close(node) => self.nodes[node as usize].skip = self.nodes.len() as u32,
-                Work::Enter(tree, filter, event) => {
+                Work::Enter(place) => {
+                    let branch = &forest.branches[place];
                     let node = self.nodes.len() as u32;
                     let first = self.actions.len() as u32;
-                    self.actions.extend(&tree.actions);
+                    self.actions.extend(&branch.actions);
                     let actions = first..self.actions.len() as u32;
-                    self.nodes.push(Node { filter, skip: 0, actions });
-                    if let Some(event) = event {
+                    self.nodes.push(Node { filter: branch.filter.clone(), skip: 0, actions });
+                    if let Some(event) = branch.event {
                         self.raised.entry(event).or_default().push(node);
                     }
                     work.push(Work::Close(node));
-                    for (event, filter, child) in tree.children.iter().rev() {
-                        work.push(Work::Enter(child, filter.clone(), Some(*event)));
-                    }
+                    work.extend(branch.children.iter().rev().map(|child| Work::Enter(*child)));
                 }
             }
         }
@@ -212,19 +213,46 @@ impl Program {
     }
 }
 
-/// A tree while it is put together.
-#[derive(Default)]
-struct Tree {
-    actions: Vec<(Option<Side>, Action)>,
-    children: Vec<(EventId, Filter, Tree)>,
+/// The trees while they are put together, side by side: a tree of owned children could be too deep to be dropped.
+struct Forest {
+    /// First the roots, one for each kind at each hook.
+    branches: Vec<Branch>,
 }
 
-impl Tree {
-    fn child(&mut self, event: EventId, filter: Filter) -> &mut Tree {
-        let place = self.children.iter().position(|(known, ..)| *known == event).unwrap_or_else(|| {
-            self.children.push((event, filter, Tree::default()));
-            self.children.len() - 1
-        });
-        &mut self.children[place].2
+/// An event of the forest.
+struct Branch {
+    /// None for a root.
+    event: Option<EventId>,
+    filter: Filter,
+    actions: Vec<(Option<Side>, Action)>,
+    children: Vec<usize>,
+}
+
+impl Forest {
+    fn new() -> Forest {
+        let roots = 3 * Kind::ALL.len();
+        Forest { branches: std::iter::repeat_with(|| Branch::new(None, Filter::Always)).take(roots).collect() }
+    }
+
+    fn root(hook: usize, kind: usize) -> usize {
+        hook * Kind::ALL.len() + kind
+    }
+
+    /// The branch of an event below another one.
+    fn child(&mut self, parent: usize, event: EventId, filter: Filter) -> usize {
+        let children = &self.branches[parent].children;
+        if let Some(known) = children.iter().find(|child| self.branches[**child].event == Some(event)) {
+            return *known;
+        }
+        let child = self.branches.len();
+        self.branches.push(Branch::new(Some(event), filter));
+        self.branches[parent].children.push(child);
+        child
+    }
+}
+
+impl Branch {
+    fn new(event: Option<EventId>, filter: Filter) -> Branch {
+        Branch { event, filter, actions: Vec::new(), children: Vec::new() }
     }
 }

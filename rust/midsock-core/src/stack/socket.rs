@@ -22,8 +22,8 @@ pub struct NoFlow;
 /// A timer that was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerHandle {
-    pub(super) entry: u32,
-    pub(super) serial: u64,
+    entry: u32,
+    serial: u64,
 }
 
 /// Monitoring sockets, events and registrations.
@@ -127,8 +127,10 @@ impl<U> Stack<U> {
     /// What a filter and a column can look at.
     fn scene<'s>(&'s self, upcall: &'s Upcall) -> Scene<'s> {
         let engine = &self.engine;
-        let feed = self.feed();
         let place = upcall.flow.and_then(|flow| engine.table.place(flow));
+        // What time or another flow's packet brought about is not about the packet at hand.
+        let is_of_packet = upcall.monitor.is_some() || place.is_some() && place == engine.current.place;
+        let feed = self.feed().filter(|_| is_of_packet);
         let extra = place.map(|place| engine.table.extra(place));
         let decoded = engine.decoded.get(engine.current.packet).filter(|_| feed.is_some());
         Scene {
@@ -333,7 +335,7 @@ impl<U> Stack<U> {
         flags.put(Flags::UNTRACKED, !on);
         if !on || resumes {
             // Where the stream goes on is for the next segment to say.
-            flags.clear(Flags::SEEN | Flags::HELD | Flags::LACKING | Flags::TIMING);
+            flags.clear(Flags::SEEN | Flags::ACKED | Flags::HELD | Flags::LACKING | Flags::TIMING);
             self.drop_bytes(place, side);
         }
         Ok(())
@@ -394,6 +396,10 @@ impl<U> Stack<U> {
     /// Stops watching a flow: its state is freed, its end is told, and later packets of it only pass.
     pub fn stop(&mut self, flow: FlowId) -> Result<(), NoFlow> {
         let place = self.place(flow)?;
+        if self.engine.table.flow(place).is_ended() {
+            // Its end is told, or about to be.
+            return Ok(());
+        }
         // What was still to be told of it is not told any more.
         let dropped = &mut self.engine.timers.dropped;
         self.engine.dispatch.upcalls.retain(|upcall| {
@@ -448,12 +454,11 @@ impl<U> Stack<U> {
         let place = flow.map(|flow| self.place(flow)).transpose()?;
         let timers = &mut self.engine.timers;
         let entry = timers.free.pop().unwrap_or(timers.entries.len() as u32);
-        let is_early = self.engine.now == Nanos::MIN;
-        let deadline = if is_early { Nanos::MAX } else { self.engine.now.saturating_add(delay) };
+        let deadline = self.engine.now.saturating_add(delay);
         let id = Some(timers.wheel.insert(deadline, u64::from(entry)));
         timers.serials += 1;
         let serial = timers.serials;
-        let timer = AppTimer { flow, handler, token, id, serial };
+        let timer = AppTimer { flow, handler, token, delay, id, serial };
         if entry as usize == timers.entries.len() {
             timers.entries.push(timer);
         } else {
@@ -462,11 +467,7 @@ impl<U> Stack<U> {
         if let Some(place) = place {
             self.engine.table.extra_mut(place).timers.push(entry);
         }
-        let handle = TimerHandle { entry, serial };
-        if is_early {
-            self.engine.timers.early.push((handle, delay));
-        }
-        Ok(handle)
+        Ok(TimerHandle { entry, serial })
     }
 
     /// Takes a timer back; returns whether it had still to fire.

@@ -89,6 +89,15 @@ impl Wants {
     }
 }
 
+/// Which holes are given up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holes {
+    /// Those whose bytes the receiver has: nobody will send them again.
+    Acknowledged,
+    /// All, up to what is held or acknowledged.
+    All,
+}
+
 /// The parts of a flow's side that its stream concerns.
 struct Intake<'i> {
     side: Side,
@@ -198,7 +207,7 @@ impl<U> Engine<U> {
                 details.stream.get_or_insert_default().lacking_since = now;
                 begins = true;
             } else if is_overdue(details, now, &self.config.timeouts) {
-                self.settle(place, side);
+                self.settle(place, side, Holes::Acknowledged);
             }
         }
         if begins {
@@ -214,7 +223,7 @@ impl<U> Engine<U> {
             if flow.ends[side.index()].flags.any(Flags::LACKING)
                 && is_overdue(&extra.details[side.index()], now, &self.config.timeouts)
             {
-                self.settle(place, side);
+                self.settle(place, side, Holes::Acknowledged);
             }
         }
         let mut changes = crate::tcp::Changes::default();
@@ -235,7 +244,7 @@ impl<U> Engine<U> {
         }
         self.begin_without_packet();
         for side in Side::BOTH {
-            self.settle(place, side);
+            self.settle(place, side, Holes::All);
         }
         self.stream_events(None, place);
     }
@@ -245,8 +254,8 @@ impl<U> Engine<U> {
         self.current.fresh = None;
     }
 
-    /// Gives up all of a side's holes, up to what was held or acknowledged.
-    fn settle(&mut self, place: u32, side: Side) {
+    /// Gives up a side's holes.
+    fn settle(&mut self, place: u32, side: Side, holes: Holes) {
         let (flow, extra) = self.table.both_mut(place);
         let program = self.registry.get(flow.program);
         let endpoint = &flow.ends[side.index()];
@@ -254,6 +263,9 @@ impl<U> Engine<U> {
         let mut intake = intake(flow, extra, side, &mut self.current.news, wants);
         let cost = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
         while let Some(end) = intake.hole_end() {
+            if holes == Holes::Acknowledged && lacks(intake.endpoint, intake.details).is_none() {
+                break;
+            }
             intake.give_up(end);
         }
         intake.endpoint.flags.clear(Flags::LACKING);
@@ -287,20 +299,21 @@ impl<U> Engine<U> {
         let flags = flow.ends[side.index()].flags;
         let is_kept = program.settings.reassemble == Some(true) && !flags.any(Flags::DISCARD);
         let retains = is_kept || flags.any(Flags::COLLECT);
-        if !retains && !flags.any(Flags::STREAM) || retains && fresh.is_none_or(|fresh| fresh.length == 0) {
+        if !flags.any(Flags::STREAM) && (!retains || fresh.is_none_or(|fresh| fresh.length == 0)) {
             return;
         }
         let settings = program.settings;
         flow.ends[side.index()].flags.set(Flags::STREAM);
         let stream = extra.details[side.index()].stream.get_or_insert_default();
-        let cost = stream.cost();
+        let (cost, mut is_full) = (stream.cost(), false);
         if retains {
             if let Some(fresh) = fresh {
                 stream.backlog.push(fresh.offset, fresh.bytes(feed.frame));
             }
             let cap = stream.buffer.unwrap_or(settings.buffer);
             let excess = stream.backlog.len().saturating_sub(cap);
-            if excess > 0 {
+            is_full = excess > 0;
+            if is_full {
                 stream.backlog.consume(excess);
                 let count = &mut extra.trouble.get_or_insert_default().anomalies[Anomaly::UnreadFull as usize];
                 *count = count.saturating_add(1);
@@ -310,6 +323,9 @@ impl<U> Engine<U> {
         }
         let now = stream.cost();
         self.statistics.reassembly = (self.statistics.reassembly + now).saturating_sub(cost);
+        if is_full {
+            self.raise_alone(place, Kind::Anomaly, side, EventDetail::Anomaly(Anomaly::UnreadFull));
+        }
     }
 }
 

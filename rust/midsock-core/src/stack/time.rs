@@ -4,7 +4,7 @@ use super::{Engine, Upcall};
 use crate::event::{Event, EventDetail, HandlerId, Hook, Kind};
 use crate::flow::{EndReason, FlowFlags, FlowId, TimerId, TimerWheel};
 use crate::reassembly::Stream;
-use crate::stack::{Call, TimerHandle};
+use crate::stack::Call;
 use crate::tcp::Flags;
 use crate::{Nanos, Side};
 
@@ -15,6 +15,8 @@ pub(super) struct AppTimer {
     pub(super) handler: Option<HandlerId>,
     /// What the application gave with it.
     pub(super) token: u64,
+    /// How long after it was set it is due.
+    pub(super) delay: Nanos,
     /// Its timer in the wheel; none for an unused entry.
     pub(super) id: Option<TimerId>,
     /// Told apart from earlier timers of the same entry.
@@ -30,23 +32,21 @@ pub(super) struct AppTimers {
     pub(super) serials: u64,
     /// Handlers of timers that were taken back before they fired.
     pub(super) dropped: Vec<HandlerId>,
-    /// Timers that were set before the first packet told the time, and their delays.
-    pub(super) early: Vec<(TimerHandle, Nanos)>,
     fired: Vec<u64>,
 }
 
-impl<U> Engine<U> {
-    /// The first packet tells the time: timers that were set before count from here.
-    pub(super) fn begin_time(&mut self, now: Nanos) {
-        self.now = now;
-        for (handle, delay) in std::mem::take(&mut self.timers.early) {
-            let timer = self.timers.entries[handle.entry as usize];
-            if let Some(id) = timer.id.filter(|_| timer.serial == handle.serial) {
-                self.timers.wheel.reset(id, now.saturating_add(delay));
+impl AppTimers {
+    /// The first packet says what time it is: timers that were set before count from then.
+    pub(super) fn begin(&mut self, now: Nanos) {
+        for timer in &self.entries {
+            if let Some(id) = timer.id {
+                self.wheel.reset(id, now.saturating_add(timer.delay));
             }
         }
     }
+}
 
+impl<U> Engine<U> {
     /// Whether anything is due.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
@@ -115,6 +115,7 @@ impl<U> Engine<U> {
     /// Sets the flow's timer to when it is idle for too long, or its missing bytes are given up.
     pub(super) fn watch_idle(&mut self, place: u32) {
         let mut deadline = self.idle_deadline(place);
+        self.table.flow_mut(place).flags.clear(FlowFlags::GAP_TIMER);
         if let Some(overdue) = self.gap_deadline(place) {
             deadline = deadline.min(overdue);
             self.table.flow_mut(place).flags.set(FlowFlags::GAP_TIMER);

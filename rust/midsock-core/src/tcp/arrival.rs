@@ -100,7 +100,8 @@ pub fn judge(ends: &[Endpoint; 2], details: &[Details; 2], side: Side, segment: 
         && sender.flags.all(Flags::SEEN | Flags::ACKED)
         && receiver.flags.all(Flags::SEEN | Flags::ACKED)
         && !(sender.flags | receiver.flags).any(Flags::UNTRACKED | Flags::FIN)
-        && seq.plus(segment.length).since(sender.edge) <= 0
+        // Compared as lengths: one that a damaged capture claims may be longer than half the sequence space.
+        && i64::from(segment.length) <= i64::from(sender.edge.since(seq))
     {
         return Arrival { plain: true, ..Arrival::default() };
     }
@@ -114,14 +115,17 @@ fn judge_in_full(ends: &[Endpoint; 2], details: &[Details; 2], side: Side, segme
     if sender.flags.any(Flags::UNTRACKED) {
         return arrival;
     }
-    if flags & CONTROLS == TcpFlags(0) && sender.state.is_synchronized() {
+    if segment.length >= FAR as u32 {
+        // No packet is so long: a damaged capture says so of its frame.
+        arrival.reject(Anomaly::OutOfWindow);
+    } else if flags & CONTROLS == TcpFlags(0) && sender.state.is_synchronized() {
         arrival.reject(Anomaly::NoAck);
     } else if flags.contains(TcpFlags::SYN) && flags.intersects(TcpFlags::FIN | TcpFlags::RST) {
         arrival.reject(Anomaly::BadFlags);
     } else if flags.contains(TcpFlags::RST) {
-        judge_rst(&mut arrival, sender, receiver, segment);
+        judge_rst(&mut arrival, sender, receiver, &details[side.other().index()], segment);
     } else if flags.contains(TcpFlags::SYN) {
-        judge_syn(&mut arrival, sender, receiver, &details[side.index()], segment);
+        judge_syn(&mut arrival, sender, receiver, details, side, segment);
     } else {
         judge_data(&mut arrival, sender, receiver, &details[side.index()], segment);
     }
@@ -134,12 +138,16 @@ fn judge_in_full(ends: &[Endpoint; 2], details: &[Details; 2], side: Side, segme
 /// RFC 9293, section 3.10.7, and RFC 5961, section 3.2: a RST counts only where it is exactly expected. What its
 /// receiver expects is known up to what is on its way between here and there: it may have received all that was sent,
 /// all that is contiguous, or what it acknowledged last.
-fn judge_rst(arrival: &mut Arrival, sender: &Endpoint, receiver: &Endpoint, segment: &Segment) {
+fn judge_rst(
+    arrival: &mut Arrival,
+    sender: &Endpoint,
+    receiver: &Endpoint,
+    receiver_details: &Details,
+    segment: &Segment,
+) {
     let (seq, ack) = (Seq(segment.seq), Seq(segment.ack));
     let expected = if receiver.state == State::SynSent {
-        segment.flags.contains(TcpFlags::ACK)
-            && ack.after(receiver.head.minus(1))
-            && ack.since(receiver.next) <= 0
+        segment.flags.contains(TcpFlags::ACK) && acks_syn(receiver, receiver_details, ack)
     } else {
         let seen = sender.flags.any(Flags::SEEN) && (seq == sender.next || seq == sender.head);
         let acked = sender.flags.any(Flags::ACKED) && seq == sender.acked;
@@ -150,20 +158,25 @@ fn judge_rst(arrival: &mut Arrival, sender: &Endpoint, receiver: &Endpoint, segm
     }
 }
 
+/// Whether this acknowledges the receiver's SYN, with or without the data in it.
+fn acks_syn(receiver: &Endpoint, details: &Details, ack: Seq) -> bool {
+    ack.after(details.isn) && ack.since(receiver.next) <= 0
+}
+
 fn judge_syn(
     arrival: &mut Arrival,
     sender: &Endpoint,
     receiver: &Endpoint,
-    details: &Details,
+    details: &[Details; 2],
+    side: Side,
     segment: &Segment,
 ) {
     let is_syn_ack = segment.flags.is_syn_ack();
-    let acks_syn = || {
-        let ack = Seq(segment.ack);
-        ack.since(receiver.head) >= 0 && ack.since(receiver.next) <= 0 || !receiver.flags.any(Flags::SYN)
-    };
+    let (details, receiver_details) = (&details[side.index()], &details[side.other().index()]);
     if !sender.flags.any(Flags::SEEN) {
-        if is_syn_ack && !acks_syn() {
+        let is_answer =
+            !receiver.flags.any(Flags::SYN) || acks_syn(receiver, receiver_details, Seq(segment.ack));
+        if is_syn_ack && !is_answer {
             arrival.reject(Anomaly::SynAckWrongAck);
         }
     } else if sender.flags.any(Flags::SYN) && Seq(segment.seq) == details.isn {
@@ -221,7 +234,8 @@ fn judge_data(
             return arrival.reject(Anomaly::FinMoved);
         }
         if has_fin {
-            arrival.rexmit = Some(Rexmit { kind: RexmitKind::Fin, repeated: length, partial: false });
+            let repeated = seen_before(sender, details, seq, length);
+            arrival.rexmit = Some(Rexmit { kind: RexmitKind::Fin, repeated, partial: repeated < length });
             return;
         }
     } else if has_fin && sender.next.after(end) && receiver.state.is_synchronized() {

@@ -27,9 +27,9 @@ pub struct Details {
 }
 
 impl Details {
-    /// Says that the stream's first byte has this sequence number.
-    pub fn start(&mut self, seq: Seq) {
-        self.anchor = (seq, 0);
+    /// Says that the stream begins, or goes on, at this sequence number with this offset.
+    pub fn start(&mut self, seq: Seq, offset: u64) {
+        self.anchor = (seq, offset);
     }
 
     /// The stream offset of a sequence number at or beyond the last anchor, and less than 4 GiB from it.

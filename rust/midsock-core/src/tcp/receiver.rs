@@ -53,7 +53,8 @@ fn step_in_full(
         }
     }
     let receiver = &connection.ends[other.index()];
-    let is_syn_acked = receiver.flags.any(Flags::ACKED) && receiver.acked.since(receiver.head) >= 0
+    let is_syn_acked = receiver.flags.any(Flags::ACKED)
+        && receiver.acked.after(connection.details[other.index()].isn)
         || !receiver.flags.any(Flags::SYN);
     if is_syn {
         match receiver.state {
@@ -73,8 +74,9 @@ fn step_in_full(
     let is_fin_acked = receiver.is_fin_acked(connection.details[other.index()].fin);
     match receiver.state {
         State::SynReceived if is_syn_acked => changes.enter(connection.ends, other, State::Established),
-        // What it receives from an established end acknowledges its SYN, though the capture lacks that.
-        State::Closed | State::Listen => changes.enter(connection.ends, other, State::Established),
+        // What it receives from an established end acknowledges its SYN, though the capture lacks that. Past its FIN, it
+        // is closed for good.
+        State::Closed | State::Listen if !receiver.flags.any(Flags::FIN) => changes.enter(connection.ends, other, State::Established),
         State::FinWait1 if is_fin_acked => changes.enter(connection.ends, other, State::FinWait2),
         State::Closing if is_fin_acked => changes.enter(connection.ends, other, State::TimeWait),
         State::LastAck if is_fin_acked => changes.enter(connection.ends, other, State::Closed),

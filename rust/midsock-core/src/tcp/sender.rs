@@ -49,13 +49,15 @@ fn step_in_full(
         return changes;
     }
     let is_syn = flags.contains(TcpFlags::SYN);
-    if !connection.ends[side.index()].flags.any(Flags::SEEN) {
+    let is_first = !connection.ends[side.index()].flags.any(Flags::SEEN);
+    if is_first {
         begin(connection, side, segment, frame);
     }
     let sender = &mut connection.ends[side.index()];
     let details = &mut connection.details[side.index()];
     let end = Seq(segment.seq).plus(segment.sequence_length());
-    if end.after(sender.next) {
+    // A first SYN brings nothing beyond `next`, which starts behind it, but is the first to be timed.
+    if end.after(sender.next) || is_first && is_syn {
         sender.next = end;
         if !sender.flags.any(Flags::TIMING) {
             time(sender, details, segment, frame, now);
@@ -74,7 +76,7 @@ fn step_in_full(
         }
         return changes;
     }
-    if matches!(state, State::Closed | State::Listen | State::SynSent) {
+    if matches!(state, State::Closed | State::Listen | State::SynSent) && !sender.flags.any(Flags::FIN) {
         // It could not send this without the other end's SYN, which the capture lacks.
         changes.enter(connection.ends, side, State::Established);
     }
@@ -101,8 +103,9 @@ fn begin(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: 
     let first = Seq(segment.seq).plus(u32::from(is_syn));
     let (sender, details) = (&mut connection.ends[side.index()], &mut connection.details[side.index()]);
     sender.flags.set(Flags::SEEN);
+    // Of a side that was not tracked for a while, the stream goes on where it was; of a new one, that is 0.
+    details.start(first, details.offset(sender.head));
     (sender.head, sender.next) = (first, first);
-    details.start(first);
     if is_syn {
         sender.flags.set(Flags::SYN);
         details.isn = Seq(segment.seq);
