@@ -26,7 +26,7 @@ class Difference:
     stream: int | None
     """The stream's number in the truth; none for a flow that the truth does not have."""
     what: str
-    """``missing``, ``extra``, ``packets``, ``bytes``, ``rexmit``, ``gap`` or ``digest``."""
+    """``missing``, ``extra``, ``packets``, ``bytes``, ``rexmit`` or ``digest``."""
     truth: Any
     flow: Any
     gapless: bool
@@ -137,12 +137,7 @@ def contrast(stream: Stream, flow: Flow) -> Iterator[tuple[str, Any, Any]]:
     rexmits = sum(sum(sides) for sides in flow["rexmit"].values())
     if bool(rexmits) != bool(stream["rexmit"]):
         yield "rexmit", stream["rexmit"], rexmits
-    gaps = ordered(stream, flow, [flow["gaps"]["client"], flow["gaps"]["server"]])
     digests = ordered(stream, flow, [flow["stream"]["client"], flow["stream"]["server"]])
-    for digest, gap, expected in zip(digests, gaps, stream.get("stream", ()), strict=False):
-        if expected is None:
-            continue
-        if gap:
-            yield "gap", [], gap
-        if (digest["length"], digest["sha256"]) != (expected["len"], expected["sha256"]):
+    for digest, expected in zip(digests, stream.get("stream", ()), strict=False):
+        if expected and (digest["length"], digest["sha256"]) != (expected["len"], expected["sha256"]):
             yield "digest", expected["len"], digest["length"]

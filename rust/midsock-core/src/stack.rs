@@ -30,7 +30,7 @@ use self::time::AppTimers;
 use crate::config::{ChecksumPolicy, Config};
 use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
 use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Trouble};
-use crate::port::{BURST, Packet, Port, PortError, Received};
+use crate::port::{BURST, ChecksumState, Packet, Port, PortError, Received};
 use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment};
 use crate::{Nanos, Side};
@@ -591,7 +591,7 @@ impl<U> Engine<U> {
     }
 }
 
-/// A wrong checksum rejects the segment, unless it looks as if the sending hardware had still to put in the right one.
+/// A wrong checksum rejects the segment, unless the sending hardware had still to put in the right one.
 fn check_sum(
     flags: &mut Flags,
     arrival: &mut Arrival,
@@ -599,27 +599,27 @@ fn check_sum(
     segment: &Segment,
     policy: ChecksumPolicy,
 ) {
-    use crate::port::ChecksumState;
-    let is_trusted = match feed.packet.checksum {
-        ChecksumState::Verified => return,
-        ChecksumState::Partial => policy == ChecksumPolicy::Verify,
-        ChecksumState::Unknown => policy == ChecksumPolicy::Verify || flags.any(Flags::SUMS_GOOD),
-    };
-    match wire::checksum::verify_tcp(feed.frame, segment) {
-        Checksum::Good => flags.set(Flags::SUMS_GOOD),
-        Checksum::Bad | Checksum::Partial if is_trusted => {
-            arrival.rejected = true;
-            arrival.plain = false;
-            arrival.rexmit = None;
-            arrival.probe = None;
-            arrival.anomalies.add(Anomaly::BadChecksum);
-        }
-        Checksum::Bad | Checksum::Partial | Checksum::Unknown => {}
+    if feed.packet.checksum == ChecksumState::Verified {
+        return;
     }
-    if segment.version == 4 && !wire::checksum::verify_ipv4_header(feed.frame, segment) && is_trusted {
-        arrival.anomalies.add(Anomaly::BadIpChecksum);
-        arrival.rejected = true;
-        arrival.plain = false;
+    let is_strict = policy == ChecksumPolicy::Verify;
+    let is_finished = feed.packet.checksum != ChecksumState::Partial && flags.any(Flags::SUMS_GOOD);
+    let is_wrong = |sum| match sum {
+        Checksum::Good | Checksum::Unknown => false,
+        Checksum::Partial => is_strict,
+        Checksum::Bad => is_strict || is_finished,
+    };
+    let sum = wire::checksum::verify_tcp(feed.frame, segment);
+    if sum == Checksum::Good {
+        flags.set(Flags::SUMS_GOOD);
+    }
+    let is_ip_wrong = is_wrong(wire::checksum::verify_ipv4_header(feed.frame, segment));
+    for (is_wrong, anomaly) in [(is_wrong(sum), Anomaly::BadChecksum), (is_ip_wrong, Anomaly::BadIpChecksum)] {
+        if is_wrong {
+            // Nothing that it says is to be believed.
+            (arrival.rexmit, arrival.probe) = (None, None);
+            arrival.reject(anomaly);
+        }
     }
 }
 

@@ -69,8 +69,10 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    fn reject(&mut self, anomaly: Anomaly) {
+    /// Makes it a segment that changes nothing, because of this anomaly.
+    pub(crate) fn reject(&mut self, anomaly: Anomaly) {
         self.rejected = true;
+        self.plain = false;
         self.anomalies.add(anomaly);
     }
 }
