@@ -555,6 +555,10 @@ impl<U> Engine<U> {
         }
         if !self.current.arrival.plain {
             self.end_if_over(place);
+            // The next packet may begin another flow in its place.
+            if self.is_quiet() {
+                self.sweep();
+            }
         }
     }
 
