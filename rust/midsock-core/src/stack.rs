@@ -29,7 +29,7 @@ use self::stream::{Fresh, News};
 use self::time::AppTimers;
 use crate::config::{ChecksumPolicy, Config};
 use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
-use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Trouble};
+use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Paths, Trouble};
 use crate::port::{BURST, ChecksumState, Packet, Port, PortError, Received};
 use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment};
@@ -143,6 +143,8 @@ enum Phase {
 struct Engine<U> {
     config: Config,
     table: FlowTable<U>,
+    /// The tunnels that flows come through.
+    paths: Paths,
     registry: Registry,
     has_raw: bool,
     dispatch: Dispatch,
@@ -188,6 +190,7 @@ impl<U> Stack<U> {
             engine: Engine {
                 config,
                 table: FlowTable::new(hash),
+                paths: Paths::default(),
                 registry: Registry::default(),
                 has_raw: false,
                 dispatch: Dispatch::default(),
@@ -309,13 +312,22 @@ impl<U> Engine<U> {
             self.begin_time(first.time);
         }
         self.decoded.clear();
+        self.paths.sweep();
         for packet in burst {
             let frame = packet.frame(memory);
             let mut segment = Segment::default();
-            let outcome = wire::decode(frame, packet.link, packet.length, &mut segment);
+            let mut outcome = wire::decode(frame, packet.link, packet.length, &mut segment);
             let (mut key, mut forward, mut hash) = (Key::default(), false, 0);
             if outcome == Outcome::Tcp {
                 (key, forward) = Key::of(frame, &segment);
+                if segment.tunnels > 0 {
+                    let write = |path: &mut Vec<u8>| wire::path(frame, packet.link, packet.length, path);
+                    match self.paths.number(segment.vlan, write) {
+                        Some(path) => key = key.through(path),
+                        // No flow can be opened for it.
+                        None => outcome = Outcome::NotTcp,
+                    }
+                }
                 hash = self.table.hash(&key);
             }
             self.decoded.push(Decoded { segment, outcome, forward, hash, key });
@@ -423,7 +435,13 @@ impl<U> Engine<U> {
         flow.bytes[side.index()] += u64::from(segment.length);
         let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, &segment);
         if self.config.checksums != ChecksumPolicy::Ignore {
-            check_sum(&mut flow.ends[side.index()].flags, &mut arrival, feed, &segment, self.config.checksums);
+            check_sum(
+                &mut flow.ends[side.index()].flags,
+                &mut arrival,
+                feed,
+                &segment,
+                self.config.checksums,
+            );
         }
         if segment.captured < segment.length {
             arrival.anomalies.add(Anomaly::Truncated);
@@ -618,7 +636,8 @@ fn check_sum(
         flags.set(Flags::SUMS_GOOD);
     }
     let is_ip_wrong = is_wrong(wire::checksum::verify_ipv4_header(feed.frame, segment));
-    for (is_wrong, anomaly) in [(is_wrong(sum), Anomaly::BadChecksum), (is_ip_wrong, Anomaly::BadIpChecksum)] {
+    for (is_wrong, anomaly) in [(is_wrong(sum), Anomaly::BadChecksum), (is_ip_wrong, Anomaly::BadIpChecksum)]
+    {
         if is_wrong {
             // Nothing that it says is to be believed.
             (arrival.rexmit, arrival.probe) = (None, None);

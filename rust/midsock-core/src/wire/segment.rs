@@ -30,6 +30,8 @@ pub struct Segment {
     pub flags: TcpFlags,
     /// The IP version, 4 or 6.
     pub version: u8,
+    /// How many tunnels it came through; what tells them apart is to be had from [`path`](super::path).
+    pub tunnels: u8,
     /// VLAN ids, outermost first; 0: none. A tag with id 0 (a priority tag, IEEE 802.1Q) counts as none.
     pub vlan: [u16; 2],
 }
