@@ -318,6 +318,11 @@ impl<U> Engine<U> {
             let mut segment = Segment::default();
             let mut outcome = wire::decode(frame, packet.link, packet.length, &mut segment);
             let (mut key, mut forward, mut hash) = (Key::default(), false, 0);
+            if outcome == Outcome::Malformed(Malformed::BadTcpDataOffset) {
+                // It changes nothing, but its flow is to know of it.
+                self.statistics.malformed[Malformed::BadTcpDataOffset.index()] += 1;
+                outcome = Outcome::Tcp;
+            }
             if outcome == Outcome::Tcp {
                 (key, forward) = Key::of(frame, &segment);
                 if segment.tunnels > 0 {

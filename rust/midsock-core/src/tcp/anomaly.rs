@@ -8,6 +8,8 @@ pub enum Anomaly {
     BadChecksum,
     /// The IPv4 header checksum is wrong.
     BadIpChecksum,
+    /// The TCP data offset is below 20 bytes or beyond the segment's end (RFC 9293, section 3.1).
+    BadHeader,
     /// The options of the TCP header do not parse.
     BadOptions,
     /// A combination of flags that no stack sends (RFC 9293, section 3.5): SYN with FIN or RST, or none at all.
@@ -46,9 +48,10 @@ pub enum Anomaly {
 
 impl Anomaly {
     /// Every anomaly, in the order of its number.
-    pub const ALL: [Anomaly; 19] = [
+    pub const ALL: [Anomaly; 20] = [
         Anomaly::BadChecksum,
         Anomaly::BadIpChecksum,
+        Anomaly::BadHeader,
         Anomaly::BadOptions,
         Anomaly::BadFlags,
         Anomaly::OutOfWindow,
@@ -73,6 +76,7 @@ impl Anomaly {
         match self {
             Anomaly::BadChecksum => "bad_checksum",
             Anomaly::BadIpChecksum => "bad_ip_checksum",
+            Anomaly::BadHeader => "bad_header",
             Anomaly::BadOptions => "bad_options",
             Anomaly::BadFlags => "bad_flags",
             Anomaly::OutOfWindow => "out_of_window",

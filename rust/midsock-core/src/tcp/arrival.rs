@@ -113,6 +113,10 @@ fn judge_in_full(ends: &[Endpoint; 2], details: &[Details; 2], side: Side, segme
     let mut arrival = Arrival::default();
     let (sender, receiver) = (&ends[side.index()], &ends[side.other().index()]);
     let flags = segment.flags;
+    if segment.is_broken() {
+        arrival.reject(Anomaly::BadHeader);
+        return arrival;
+    }
     if sender.flags.any(Flags::UNTRACKED) {
         return arrival;
     }

@@ -106,7 +106,7 @@ pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
     };
     let header_length = usize::from(header[12] >> 4) * 4;
     let end = transport + header_length + segment.captured as usize;
-    if segment.captured < segment.length {
+    if segment.captured < segment.length || segment.is_broken() {
         return Checksum::Unknown;
     }
     let Some(covered) = frame.get(transport..end) else {

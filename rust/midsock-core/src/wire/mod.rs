@@ -133,8 +133,9 @@ impl<'f> Cursor<'f, '_> {
 /// Decodes `frame`, which starts with a header of `link` and had `wire_length` bytes on the wire.
 ///
 /// `segment` holds everything after [`Outcome::Tcp`]. After any other outcome its `version` says whether an IP header
-/// was found (4 or 6; 0: none); if one was, `network`, `version` and `vlan` hold, and nothing else does. With tunnels,
-/// the IP header is the innermost one of a TCP segment or a fragment, and the outermost one otherwise.
+/// was found (4 or 6; 0: none); if one was, `network`, `version` and `vlan` hold, and nothing else does, except for a
+/// [broken](Segment::is_broken) segment. With tunnels, the IP header is the innermost one of a TCP segment or a fragment,
+/// and the outermost one otherwise.
 ///
 /// A `wire_length` smaller than the frame counts as the frame's length.
 #[inline]
@@ -152,7 +153,8 @@ fn decode_layers(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut S
     let mut cursor = Cursor { frame, at: 0, end, segment, outer: None, path: None };
     let outcome = walk(&mut cursor, link);
     match (cursor.outer, outcome) {
-        (None, _) | (_, Outcome::Tcp | Outcome::Fragment) => outcome,
+        (None, _)
+        | (_, Outcome::Tcp | Outcome::Fragment | Outcome::Malformed(Malformed::BadTcpDataOffset)) => outcome,
         (Some((network, version)), _) => {
             (segment.network, segment.version) = (network, version);
             if outcome == Outcome::NotIp { Outcome::NotTcp } else { outcome }

@@ -37,6 +37,13 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Whether its header is no sound one ([`BadTcpDataOffset`](super::Malformed::BadTcpDataOffset)): it then has ports,
+    /// but neither control bits nor payload.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        self.payload <= self.transport
+    }
+
     /// The source address in network order: 4 or 16 bytes.
     #[inline]
     pub fn source<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
