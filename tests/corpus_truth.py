@@ -1,8 +1,8 @@
 """What tshark says of a corpus of captures, held against what ``midsock flows --format json --digest`` says.
 
-The truth is one JSON object: the path of a capture, and its TCP streams in order of their first packet, each with
-``a`` and ``b`` (the endpoints; ``a`` sent the first packet), ``pkts``, ``bytes``, ``rexmit``, ``lost``, and ``stream``
-(length and SHA-256 of both directions; null where bytes are missing; absent where it was not asked for).
+The truth is one JSON object: the path of a capture, and its TCP streams in order of their first packet. Each
+has ``a`` and ``b`` (the endpoints; ``a`` sent the first packet), ``pkts``, ``bytes``, ``rexmit``, ``lost``,
+and ``stream`` (length and SHA-256 of both directions; null where bytes are missing; absent if not asked for).
 """
 
 import json
@@ -44,9 +44,20 @@ def load_truth(path: Path) -> dict[str, list[Stream]]:
 
 
 def load_differences(path: Path = DIFFERENCES) -> dict[str, dict[str, str]]:
-    """The reviewed differences: by capture and stream number, or ``*`` for all of a capture, why it differs."""
+    """The reviewed differences: by capture and stream number, or ``*`` for all of it, why it differs."""
     differences: dict[str, dict[str, str]] = json.loads(path.read_text())
     return differences
+
+
+def unexplained(
+    differences: Iterable[Difference], reviewed: Mapping[str, Mapping[str, str]]
+) -> list[Difference]:
+    """Those of the differences that nobody has reviewed; an extra flow only with all of its capture."""
+    return [
+        difference
+        for difference in differences
+        if not {str(difference.stream), "*"} & reviewed.get(difference.capture, {}).keys()
+    ]
 
 
 def is_gapless(stream: Stream) -> bool:
@@ -86,7 +97,7 @@ def pair(truth: Sequence[Stream], flows: Sequence[Flow]) -> Iterator[tuple[int |
 def align(
     truth: Sequence[Stream], numbers: list[int], flows: list[Flow]
 ) -> Iterator[tuple[int | None, Flow | None]]:
-    """Pairs streams with flows in order. Where there are more of one, those stay alone that leave most others equal."""
+    """Pairs streams with flows in order; where there are more of one, as many pairs as can be are equal."""
     rows, columns = len(numbers), len(flows)
     if rows == columns:
         yield from zip(numbers, flows, strict=True)
@@ -99,7 +110,11 @@ def align(
             best[i][j] = max(best[i + 1][j + 1] + worth, best[i + 1][j], best[i][j + 1])
     i = j = 0
     while i < rows or j < columns:
-        if i < rows and j < columns and best[i][j] == best[i + 1][j + 1] + worth_of(truth[numbers[i]], flows[j]):
+        if (
+            i < rows
+            and j < columns
+            and best[i][j] == best[i + 1][j + 1] + worth_of(truth[numbers[i]], flows[j])
+        ):
             yield numbers[i], flows[j]
             i, j = i + 1, j + 1
         elif i < rows and best[i][j] == best[i + 1][j]:

@@ -7,6 +7,9 @@
 //! A frame of Ethernet with at most two VLAN tags, IP without options or extension headers and TCP takes a straight
 //! line. Everything else goes through a loop in which each layer names the next one, so that a layer added to it is
 //! decoded wherever it may occur.
+//!
+//! Tunnels lead on to the segment inside them. What they are is told apart by [`path`], which only those who need it ask
+//! for.
 
 pub mod checksum;
 pub mod emit;
