@@ -8,8 +8,6 @@ pub enum Anomaly {
     BadChecksum,
     /// The IPv4 header checksum is wrong.
     BadIpChecksum,
-    /// The TCP data offset is below 20 bytes or beyond the segment's end (RFC 9293, section 3.1).
-    BadHeader,
     /// The options of the TCP header do not parse.
     BadOptions,
     /// A combination of flags that no stack sends (RFC 9293, section 3.5): SYN with FIN or RST, or none at all.
@@ -44,6 +42,8 @@ pub enum Anomaly {
     UnreadFull,
     /// The stream reached the depth up to which it is wanted.
     DepthReached,
+    /// The TCP data offset is below 20 bytes or beyond the segment's end (RFC 9293, section 3.1).
+    BadHeader,
 }
 
 impl Anomaly {
@@ -51,7 +51,6 @@ impl Anomaly {
     pub const ALL: [Anomaly; 20] = [
         Anomaly::BadChecksum,
         Anomaly::BadIpChecksum,
-        Anomaly::BadHeader,
         Anomaly::BadOptions,
         Anomaly::BadFlags,
         Anomaly::OutOfWindow,
@@ -69,6 +68,7 @@ impl Anomaly {
         Anomaly::HeldFull,
         Anomaly::UnreadFull,
         Anomaly::DepthReached,
+        Anomaly::BadHeader,
     ];
 
     /// Its name, in snake case.
@@ -76,7 +76,6 @@ impl Anomaly {
         match self {
             Anomaly::BadChecksum => "bad_checksum",
             Anomaly::BadIpChecksum => "bad_ip_checksum",
-            Anomaly::BadHeader => "bad_header",
             Anomaly::BadOptions => "bad_options",
             Anomaly::BadFlags => "bad_flags",
             Anomaly::OutOfWindow => "out_of_window",
@@ -94,6 +93,7 @@ impl Anomaly {
             Anomaly::HeldFull => "held_full",
             Anomaly::UnreadFull => "unread_full",
             Anomaly::DepthReached => "depth_reached",
+            Anomaly::BadHeader => "bad_header",
         }
     }
 }
