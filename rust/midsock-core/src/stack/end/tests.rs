@@ -51,7 +51,8 @@ fn a_tuple_begins_anew_right_after_a_reset() {
     ];
     for max_flows in [1, 2, 100] {
         let records = run(&Config { max_flows, ..Config::default() }, &lines);
-        let seen: Vec<_> = records.iter().map(|flow| (flow.number, flow.reason, flow.sides[0].packets)).collect();
+        let seen: Vec<_> =
+            records.iter().map(|flow| (flow.number, flow.reason, flow.sides[0].packets)).collect();
         let (reset, end) = (Some(EndReason::Reset), Some(EndReason::End));
         assert_eq!(seen, [(0, reset, 1), (1, reset, 1), (2, end, 1)]);
     }
