@@ -127,6 +127,8 @@ class Anomaly(IntEnum):
     """Unread bytes exceeded their cap: the oldest were dropped."""
     DEPTH_REACHED = 18
     """The stream reached the depth up to which it is wanted."""
+    BAD_HEADER = 19
+    """The TCP data offset is below 20 bytes or beyond the segment's end (RFC 9293, section 3.1)."""
 
     def __str__(self) -> str:
         """Its name in lower case, as in records."""

@@ -12,8 +12,9 @@ pub enum ChecksumPolicy {
     Verify,
     /// Checksums are not looked at.
     Ignore,
-    /// As `Verify`, but for sides whose checksums are left to the sending hardware: those whose segments never had a
-    /// right one so far.
+    /// As `Verify`, but for what is left to hardware: segments with an unfinished checksum (the pseudo-header's alone, as
+    /// offload leaves it, or none), and all segments of a side that never had a right one so far. Where whoever sends
+    /// may be hostile and the port does not know what was left to hardware, `Verify` is the stricter choice.
     #[default]
     Auto,
 }

@@ -29,8 +29,8 @@ use self::stream::{Fresh, News};
 use self::time::AppTimers;
 use crate::config::{ChecksumPolicy, Config};
 use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
-use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Trouble};
-use crate::port::{BURST, Packet, Port, PortError, Received};
+use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Paths, Trouble};
+use crate::port::{BURST, ChecksumState, Packet, Port, PortError, Received};
 use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe, RexmitKind};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment, TcpFlags};
 use crate::{Nanos, Side};
@@ -143,6 +143,8 @@ enum Phase {
 struct Engine<U> {
     config: Config,
     table: FlowTable<U>,
+    /// The tunnels that flows come through.
+    paths: Paths,
     registry: Registry,
     has_raw: bool,
     dispatch: Dispatch,
@@ -188,6 +190,7 @@ impl<U> Stack<U> {
             engine: Engine {
                 config,
                 table: FlowTable::new(hash),
+                paths: Paths::default(),
                 registry: Registry::default(),
                 has_raw: false,
                 dispatch: Dispatch::default(),
@@ -310,13 +313,27 @@ impl<U> Engine<U> {
             self.now = first.time;
             self.timers.begin(first.time);
         }
+        self.paths.sweep();
         for packet in burst {
             let frame = packet.frame(memory);
             let mut segment = Segment::default();
-            let outcome = wire::decode(frame, packet.link, packet.length, &mut segment);
+            let mut outcome = wire::decode(frame, packet.link, packet.length, &mut segment);
             let (mut key, mut forward, mut hash) = (Key::default(), false, 0);
+            if outcome == Outcome::Malformed(Malformed::BadTcpDataOffset) {
+                // It changes nothing, but its flow is to know of it.
+                self.statistics.malformed[Malformed::BadTcpDataOffset.index()] += 1;
+                outcome = Outcome::Tcp;
+            }
             if outcome == Outcome::Tcp {
                 (key, forward) = Key::of(frame, &segment);
+                if segment.tunnels > 0 {
+                    let write = |path: &mut Vec<u8>| wire::path(frame, packet.link, packet.length, path);
+                    match self.paths.number(segment.vlan, write) {
+                        Some(path) => key = key.through(path),
+                        // No flow can be opened for it.
+                        None => outcome = Outcome::NotTcp,
+                    }
+                }
                 hash = self.table.hash(&key);
             }
             self.decoded.push(Decoded { segment, outcome, forward, hash, key });
@@ -424,7 +441,13 @@ impl<U> Engine<U> {
         flow.bytes[side.index()] += u64::from(segment.length);
         let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, &segment);
         if self.config.checksums != ChecksumPolicy::Ignore {
-            check_sum(&mut flow.ends[side.index()].flags, &mut arrival, feed, &segment, self.config.checksums);
+            check_sum(
+                &mut flow.ends[side.index()].flags,
+                &mut arrival,
+                feed,
+                &segment,
+                self.config.checksums,
+            );
         }
         if segment.captured < segment.length {
             arrival.anomalies.add(Anomaly::Truncated);
@@ -600,7 +623,7 @@ impl<U> Engine<U> {
     }
 }
 
-/// A wrong checksum rejects the segment, unless it looks as if the sending hardware had still to put in the right one.
+/// A wrong checksum rejects the segment, unless the sending hardware had still to put in the right one.
 fn check_sum(
     flags: &mut Flags,
     arrival: &mut Arrival,
@@ -608,29 +631,29 @@ fn check_sum(
     segment: &Segment,
     policy: ChecksumPolicy,
 ) {
-    use crate::port::ChecksumState;
-    let is_trusted = match feed.packet.checksum {
-        ChecksumState::Verified => return,
-        ChecksumState::Partial => policy == ChecksumPolicy::Verify,
-        ChecksumState::Unknown => policy == ChecksumPolicy::Verify || flags.any(Flags::SUMS_GOOD),
+    if feed.packet.checksum == ChecksumState::Verified {
+        return;
+    }
+    let is_strict = policy == ChecksumPolicy::Verify;
+    let is_finished = feed.packet.checksum != ChecksumState::Partial && flags.any(Flags::SUMS_GOOD);
+    let is_wrong = |sum| match sum {
+        Checksum::Good | Checksum::Unknown => false,
+        Checksum::Partial => is_strict,
+        Checksum::Bad => is_strict || is_finished,
     };
-    match wire::checksum::verify_tcp(feed.frame, segment) {
-        Checksum::Good => flags.set(Flags::SUMS_GOOD),
-        Checksum::Bad | Checksum::Partial if is_trusted => {
-            spoil(arrival, Anomaly::BadChecksum);
+    let sum = wire::checksum::verify_tcp(feed.frame, segment);
+    if sum == Checksum::Good {
+        flags.set(Flags::SUMS_GOOD);
+    }
+    let is_ip_wrong = is_wrong(wire::checksum::verify_ipv4_header(feed.frame, segment));
+    for (is_wrong, anomaly) in [(is_wrong(sum), Anomaly::BadChecksum), (is_ip_wrong, Anomaly::BadIpChecksum)]
+    {
+        if is_wrong {
+            // Nothing that it says is to be believed.
+            (arrival.rexmit, arrival.probe) = (None, None);
+            arrival.reject(anomaly);
         }
-        Checksum::Bad | Checksum::Partial | Checksum::Unknown => {}
     }
-    if segment.version == 4 && !wire::checksum::verify_ipv4_header(feed.frame, segment) && is_trusted {
-        spoil(arrival, Anomaly::BadIpChecksum);
-    }
-}
-
-/// A damaged segment is rejected, whatever it seems to be.
-fn spoil(arrival: &mut Arrival, anomaly: Anomaly) {
-    (arrival.rejected, arrival.plain) = (true, false);
-    (arrival.rexmit, arrival.probe) = (None, None);
-    arrival.anomalies.add(anomaly);
 }
 
 /// Keeps count of what is not as it should be.

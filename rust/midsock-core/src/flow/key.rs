@@ -7,15 +7,23 @@ use crate::wire::Segment;
 /// Addresses, ports and VLAN path of a flow, with the lower end first, so that both directions have the same key.
 ///
 /// Held as five words, to be compared and hashed without looking inside: the lower end's address (two words), the
-/// higher end's (two), and ports, VLAN ids and IP version (one).
+/// higher end's (two), and ports, VLAN ids and IP version (one). The number of a path takes the place of the VLAN ids
+/// where there are tunnels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key {
     words: [u64; 5],
 }
 
 const VERSION_6: u64 = 1 << 24;
+/// The VLAN ids are a path's number.
+const TUNNELLED: u64 = 1 << 25;
+/// The bits of VLAN ids, or of a path's number.
+const PATH: u64 = 0xff_ffff;
 
 impl Key {
+    /// How many paths there can be.
+    pub(super) const MAX_PATHS: usize = 1 << 24;
+
     /// The key of a segment's flow, and whether the segment goes from the lower end to the higher one.
     #[inline]
     pub fn of(frame: &[u8], segment: &Segment) -> (Key, bool) {
@@ -56,6 +64,19 @@ impl Key {
         (Key { words: [low.0, low.1, high.0, high.1, last] }, forward)
     }
 
+    /// The same tuple, but come through tunnels: by the [path](super::Path) of this number, which includes its VLANs.
+    #[inline]
+    #[must_use]
+    pub fn through(mut self, path: u32) -> Key {
+        self.words[4] = self.words[4] & !PATH | TUNNELLED | u64::from(path) & PATH;
+        self
+    }
+
+    /// The number of the path, if there are tunnels.
+    pub fn path(&self) -> Option<u32> {
+        (self.words[4] & TUNNELLED != 0).then_some((self.words[4] & PATH) as u32)
+    }
+
     /// The five words.
     #[inline]
     pub(super) fn words(&self) -> &[u64; 5] {
@@ -82,8 +103,11 @@ impl Key {
         SocketAddr::new(ip, (self.words[4] >> port_shift) as u16)
     }
 
-    /// VLAN ids, outermost first; 0 is none.
+    /// VLAN ids, outermost first; 0 is none. With tunnels, the path has them.
     pub fn vlan(&self) -> [u16; 2] {
+        if self.words[4] & TUNNELLED != 0 {
+            return [0, 0];
+        }
         [self.words[4] as u16 & 0xfff, (self.words[4] >> 12) as u16 & 0xfff]
     }
 }

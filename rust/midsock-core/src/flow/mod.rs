@@ -4,6 +4,7 @@ mod chunks;
 mod hash;
 mod index;
 mod key;
+mod path;
 mod record;
 mod summary;
 mod table;
@@ -13,6 +14,7 @@ mod wheel;
 
 pub use hash::HashKey;
 pub use key::Key;
+pub use path::{Path, Paths};
 pub use record::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, FlowId, Rexmits, Trouble};
 pub use summary::{FlowRecord, SideRecord};
 pub use table::{FlowStatistics, FlowTable};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Key, TimerId};
+use super::{Key, Path, TimerId};
 use crate::port::Packet;
 use crate::tcp::{Anomaly, Details, Endpoint, RexmitKind};
 use crate::wire::Segment;
@@ -186,6 +186,8 @@ pub struct FlowExtra<U> {
     pub details: [Details; 2],
     /// Irregularities, if there were any.
     pub trouble: Option<Box<Trouble>>,
+    /// The tunnels that it comes through, if there are any.
+    pub path: Option<Path>,
     /// What the application keeps with the flow.
     pub user: Option<U>,
     /// The timers that the application set for it.

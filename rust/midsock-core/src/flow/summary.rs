@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{EndReason, Flow, FlowExtra, FlowFlags, Rexmits};
+use super::{EndReason, Flow, FlowExtra, FlowFlags, Path, Rexmits};
 use crate::Nanos;
 use crate::reassembly::Gap;
 use crate::tcp::{Anomaly, Flags, Seq, State};
@@ -108,7 +108,7 @@ impl FlowRecord {
         FlowRecord {
             number: extra.number,
             sides: crate::Side::BOTH.map(side),
-            vlan: flow.key.vlan(),
+            vlan: extra.path.as_ref().map_or_else(|| flow.key.vlan(), Path::vlan),
             start: extra.start,
             last: flow.last,
             reason: flow.reason,

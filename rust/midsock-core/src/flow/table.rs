@@ -81,6 +81,7 @@ impl<U> FlowTable<U> {
             start,
             details: Default::default(),
             trouble: None,
+            path: None,
             user: None,
             timers: Vec::new(),
             timer: Some(timer),
@@ -110,6 +111,7 @@ impl<U> FlowTable<U> {
         extra.number = u64::MAX;
         extra.details = Default::default();
         extra.trouble = None;
+        extra.path = None;
         self.free.push(place);
         self.statistics.open -= 1;
         extra.user.take()

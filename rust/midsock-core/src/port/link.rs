@@ -17,6 +17,10 @@ pub enum LinkType {
     Loopback,
     /// PPP, with or without HDLC-like framing (`LINKTYPE_PPP` 9, `LINKTYPE_PPP_HDLC` 50).
     Ppp,
+    /// Cisco HDLC (`LINKTYPE_C_HDLC`, 104).
+    CiscoHdlc,
+    /// FDDI (`LINKTYPE_FDDI`, 10).
+    Fddi,
     /// A link type this stack does not decode; its packets pass untouched and are counted.
     Other(u16),
 }
@@ -32,7 +36,9 @@ impl LinkType {
             0 | 108 => Self::Loopback,
             1 => Self::Ethernet,
             9 | 50 => Self::Ppp,
+            10 => Self::Fddi,
             12 | 14 | 101 | 228 | 229 => Self::Ip,
+            104 => Self::CiscoHdlc,
             113 => Self::LinuxSll,
             276 => Self::LinuxSll2,
             other => Self::Other(other),
@@ -45,6 +51,8 @@ impl LinkType {
             Self::Loopback => 0,
             Self::Ethernet => 1,
             Self::Ppp => 9,
+            Self::CiscoHdlc => 104,
+            Self::Fddi => 10,
             Self::Ip => 101,
             Self::LinuxSll => 113,
             Self::LinuxSll2 => 276,
@@ -62,6 +70,8 @@ impl std::fmt::Display for LinkType {
             Self::LinuxSll2 => f.write_str("Linux cooked capture v2"),
             Self::Loopback => f.write_str("BSD loopback"),
             Self::Ppp => f.write_str("PPP"),
+            Self::CiscoHdlc => f.write_str("Cisco HDLC"),
+            Self::Fddi => f.write_str("FDDI"),
             Self::Other(number) => write!(f, "link type {number}"),
         }
     }

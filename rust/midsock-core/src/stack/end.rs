@@ -3,6 +3,9 @@
 //! A flow's end is told once. If it closed or was reset, its record then lingers for late packets of the connection,
 //! which would otherwise look like another one's; all other ends free it as soon as their handlers have run.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use super::Engine;

@@ -3,7 +3,7 @@
 use super::{Engine, Feed, Stage};
 use crate::config::FullPolicy;
 use crate::event::{EventDetail, Hook, Kind};
-use crate::flow::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, Key};
+use crate::flow::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, Key, Path};
 use crate::reassembly::Stream;
 use crate::scope::Tuple;
 use crate::tcp::{self, Arrival, Connection, Flags, Seq, State};
@@ -218,13 +218,14 @@ impl<U> Engine<U> {
         if client_is_high {
             flow.flags.set(FlowFlags::CLIENT_IS_HIGH);
         }
+        let path = key.path().and_then(|number| self.paths.get(number)).cloned();
         let (source, destination) = (flow.address(Side::Client), flow.address(Side::Server));
         let tuple = Tuple {
             source: source.ip(),
             source_port: source.port(),
             destination: destination.ip(),
             destination_port: destination.port(),
-            vlan: key.vlan(),
+            vlan: path.as_ref().map_or_else(|| key.vlan(), Path::vlan),
             protocol: TCP,
         };
         let Some(program) = self.registry.program_for(&tuple) else {
@@ -245,6 +246,7 @@ impl<U> Engine<U> {
         let timeouts = &self.config.timeouts;
         let idle = if is_opening { timeouts.opening } else { timeouts.established };
         let place = self.table.insert(hash, flow, start, self.now.saturating_add(idle));
+        self.table.extra_mut(place).path = path;
         if settings.digest {
             let (flow, extra) = self.table.both_mut(place);
             for side in Side::BOTH {

@@ -42,11 +42,13 @@ pub enum Anomaly {
     UnreadFull,
     /// The stream reached the depth up to which it is wanted.
     DepthReached,
+    /// The TCP data offset is below 20 bytes or beyond the segment's end (RFC 9293, section 3.1).
+    BadHeader,
 }
 
 impl Anomaly {
     /// Every anomaly, in the order of its number.
-    pub const ALL: [Anomaly; 19] = [
+    pub const ALL: [Anomaly; 20] = [
         Anomaly::BadChecksum,
         Anomaly::BadIpChecksum,
         Anomaly::BadOptions,
@@ -66,6 +68,7 @@ impl Anomaly {
         Anomaly::HeldFull,
         Anomaly::UnreadFull,
         Anomaly::DepthReached,
+        Anomaly::BadHeader,
     ];
 
     /// Its name, in snake case.
@@ -90,6 +93,7 @@ impl Anomaly {
             Anomaly::HeldFull => "held_full",
             Anomaly::UnreadFull => "unread_full",
             Anomaly::DepthReached => "depth_reached",
+            Anomaly::BadHeader => "bad_header",
         }
     }
 }

@@ -69,8 +69,10 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    fn reject(&mut self, anomaly: Anomaly) {
+    /// Makes it a segment that changes nothing, because of this anomaly.
+    pub(crate) fn reject(&mut self, anomaly: Anomaly) {
         self.rejected = true;
+        self.plain = false;
         self.anomalies.add(anomaly);
     }
 }
@@ -112,6 +114,10 @@ fn judge_in_full(ends: &[Endpoint; 2], details: &[Details; 2], side: Side, segme
     let mut arrival = Arrival::default();
     let (sender, receiver) = (&ends[side.index()], &ends[side.other().index()]);
     let flags = segment.flags;
+    if segment.is_broken() {
+        arrival.reject(Anomaly::BadHeader);
+        return arrival;
+    }
     if sender.flags.any(Flags::UNTRACKED) {
         return arrival;
     }
@@ -238,8 +244,12 @@ fn judge_data(
             arrival.rexmit = Some(Rexmit { kind: RexmitKind::Fin, repeated, partial: repeated < length });
             return;
         }
-    } else if has_fin && sender.next.after(end) && receiver.state.is_synchronized() {
-        return arrival.reject(Anomaly::FinMoved);
+    } else if has_fin && receiver.state.is_synchronized() {
+        // A later acknowledgement may have shown already that a FIN was sent here; data may not.
+        let is_past = sender.next.after(end.plus(1));
+        if is_past || sender.next.after(end) && seen_before(sender, details, end, 1) > 0 {
+            return arrival.reject(Anomaly::FinMoved);
+        }
     }
     if length > 0 && (seq.before(sender.next)) {
         let repeated = seen_before(sender, details, seq, length);

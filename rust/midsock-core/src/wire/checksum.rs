@@ -9,8 +9,8 @@ pub enum Checksum {
     Good,
     /// It is wrong.
     Bad,
-    /// The field holds just the sum of the pseudo-header: the frame was captured on its way to hardware that fills the
-    /// rest in (offload).
+    /// The field holds just the sum of the pseudo-header, or nothing: the frame was captured on its way to hardware that
+    /// fills the rest in, or was put together from several (offload).
     Partial,
     /// It covers bytes that are not in the frame.
     Unknown,
@@ -106,7 +106,7 @@ pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
     };
     let header_length = usize::from(header[12] >> 4) * 4;
     let end = transport + header_length + segment.captured as usize;
-    if segment.captured < segment.length {
+    if segment.captured < segment.length || segment.is_broken() {
         return Checksum::Unknown;
     }
     let Some(covered) = frame.get(transport..end) else {
@@ -126,20 +126,25 @@ pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
     }
     // Offload to hardware that cuts the segment up may leave the length out, for it changes.
     let field = segment.checksum(frame);
-    if field == fold(pseudo) || field == fold(addresses + protocol_and_length(0)) {
+    if field == 0 || field == fold(pseudo) || field == fold(addresses + protocol_and_length(0)) {
         Checksum::Partial
     } else {
         Checksum::Bad
     }
 }
 
-/// Whether the checksum of the segment's IPv4 header is right; IPv6 has none, so there it is.
+/// What is to be said of the checksum of the segment's IPv4 header; IPv6 has none, so there it is right. A field of 0 is
+/// left to hardware.
 #[inline]
-pub fn verify_ipv4_header(frame: &[u8], segment: &Segment) -> bool {
+pub fn verify_ipv4_header(frame: &[u8], segment: &Segment) -> Checksum {
     if segment.version != 4 {
-        return true;
+        return Checksum::Good;
     }
     let header = frame.get(usize::from(segment.network)..).unwrap_or_default();
     let length = header.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
-    header.get(..length).is_some_and(|header| fold(sum(header)) == 0xffff)
+    match header.get(..length) {
+        Some(header) if fold(sum(header)) == 0xffff => Checksum::Good,
+        Some([_, _, _, _, _, _, _, _, _, _, 0, 0, ..]) => Checksum::Partial,
+        _ => Checksum::Bad,
+    }
 }

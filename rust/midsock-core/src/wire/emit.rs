@@ -290,6 +290,18 @@ impl<'a> TcpFrame<'a> {
                 let protocol = if ethertype == ETHERTYPE_IPV4 { 0x21 } else { 0x57 };
                 return out.extend([0xff, 0x03, 0x00, protocol]);
             }
+            LinkType::CiscoHdlc => {
+                out.extend([0x0f, 0]);
+                out.extend(first.to_be_bytes());
+            }
+            LinkType::Fddi => {
+                let (from, to) = self.ethernet.unwrap_or((hardware(source), hardware(destination)));
+                out.push(0x50);
+                out.extend(to);
+                out.extend(from);
+                out.extend([0xaa, 0xaa, 0x03, 0, 0, 0]);
+                out.extend(first.to_be_bytes());
+            }
             LinkType::Ip | LinkType::Other(_) => return,
         }
         for (index, tag) in self.vlan.iter().enumerate() {

@@ -2,10 +2,16 @@
 
 use std::ops::ControlFlow::{Break, Continue};
 
+use super::tunnel::Tunnel;
 use super::{Cursor, Layer, Malformed, Outcome, Segment, Step, be16};
 
 /// Protocol number of TCP.
 pub(super) const TCP: u8 = 6;
+/// Protocol numbers of what may carry a packet inside it.
+const IPV4: u8 = 4;
+const UDP: u8 = 17;
+const IPV6: u8 = 41;
+const GRE: u8 = 47;
 /// Protocol numbers of the extension headers.
 pub(super) const HOP_BY_HOP: u8 = 0;
 pub(super) const ROUTING: u8 = 43;
@@ -83,6 +89,16 @@ pub(super) fn ipv6(cursor: &mut Cursor) -> Step {
 pub(super) fn protocol(cursor: &mut Cursor, number: u8) -> Step {
     if number == TCP {
         return Continue(Layer::Tcp);
+    }
+    match number {
+        IPV4 | IPV6 => {
+            // RFC 2003, RFC 4213, RFC 2473.
+            cursor.enter(Tunnel::Ip, 0);
+            return Continue(if number == IPV4 { Layer::Ipv4 } else { Layer::Ipv6 });
+        }
+        UDP => return Continue(Layer::Udp),
+        GRE => return Continue(Layer::Gre),
+        _ => {}
     }
     // Of the extension headers, IPv4 knows only the authentication header.
     if cursor.segment.version == 4 && number != AUTHENTICATION {

@@ -1,7 +1,10 @@
-//! Link layers: Ethernet II, IEEE 802.3 with LLC and SNAP, VLAN tags, Linux cooked captures, BSD loopback, PPP.
+//! Link layers: Ethernet II, IEEE 802.3 with LLC and SNAP, FDDI, VLAN tags, Linux cooked captures, BSD loopback, PPP.
 
 use std::ops::ControlFlow::{Break, Continue};
 
+use super::tunnel::{
+    ETHERTYPE_BACKBONE, ETHERTYPE_BRIDGED, ETHERTYPE_MPLS, ETHERTYPE_MPLS_MULTICAST, ETHERTYPE_PPPOE,
+};
 use super::{Cursor, Layer, Malformed, Outcome, Step, be16};
 
 /// `ETHERTYPE` of IPv4.
@@ -42,8 +45,18 @@ pub(super) fn ether_type(cursor: &mut Cursor, number: u16) -> Step {
             cursor.limit(usize::from(length));
             Continue(Layer::Llc)
         }
+        ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => Continue(Layer::Mpls),
+        ETHERTYPE_PPPOE => Continue(Layer::Pppoe),
+        ETHERTYPE_BACKBONE => Continue(Layer::Backbone),
+        ETHERTYPE_BRIDGED => Continue(Layer::Ethernet),
         _ => Break(Outcome::NotIp),
     }
+}
+
+/// FDDI: frame control and two addresses; then LLC, if it is a frame of data.
+pub(super) fn fddi(cursor: &mut Cursor) -> Step {
+    let header = cursor.take::<13>(Malformed::TruncatedLink)?;
+    if header[0] & 0xf0 == 0x50 { Continue(Layer::Llc) } else { Break(Outcome::NotIp) }
 }
 
 /// A VLAN tag: three bits of priority, one of drop eligibility, twelve of id; then the type of what follows.
@@ -159,6 +172,8 @@ pub(super) fn ppp(cursor: &mut Cursor) -> Step {
     match protocol {
         0x0021 => Continue(Layer::Ipv4),
         0x0057 => Continue(Layer::Ipv6),
+        // RFC 3032, 4.1.
+        0x0281 | 0x0283 => Continue(Layer::Mpls),
         _ => Break(Outcome::NotIp),
     }
 }

@@ -7,6 +7,9 @@
 //! A frame of Ethernet with at most two VLAN tags, IP without options or extension headers and TCP takes a straight
 //! line. Everything else goes through a loop in which each layer names the next one, so that a layer added to it is
 //! decoded wherever it may occur.
+//!
+//! Tunnels lead on to the segment inside them. What they are is told apart by [`path`], which only those who need it ask
+//! for.
 
 pub mod checksum;
 pub mod emit;
@@ -19,6 +22,7 @@ mod segment;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::ops::ControlFlow;
 
@@ -43,15 +47,25 @@ enum Layer {
     LinuxSll2,
     Loopback,
     Ppp,
+    Fddi,
+    Wlan,
     /// What an Ethernet type field announces; up to 1,500 it is a length and LLC follows.
     EtherType(u16),
     Llc,
+    Mpls,
+    Pppoe,
+    Backbone,
     /// IPv4 or IPv6, by its version field.
     Ip,
     Ipv4,
     Ipv6,
     /// What an IPv4 protocol or IPv6 next header field announces.
     Protocol(u8),
+    Gre,
+    Udp,
+    Vxlan,
+    Geneve,
+    Gtp,
     Tcp,
 }
 
@@ -67,6 +81,10 @@ struct Cursor<'f, 's> {
     /// end if the capture cut it.
     end: usize,
     segment: &'s mut Segment,
+    /// Place and version of the outermost IP header, once a tunnel was entered from it.
+    outer: Option<(u16, u8)>,
+    /// What tells the tunnels apart, if that is asked for.
+    path: Option<&'s mut Vec<u8>>,
 }
 
 impl<'f> Cursor<'f, '_> {
@@ -118,7 +136,9 @@ impl<'f> Cursor<'f, '_> {
 /// Decodes `frame`, which starts with a header of `link` and had `wire_length` bytes on the wire.
 ///
 /// `segment` holds everything after [`Outcome::Tcp`]. After any other outcome its `version` says whether an IP header
-/// was found (4 or 6; 0: none); if one was, `network`, `version` and `vlan` hold, and nothing else does.
+/// was found (4 or 6; 0: none); if one was, `network`, `version` and `vlan` hold, and nothing else does, except for a
+/// [broken](Segment::is_broken) segment. With tunnels, the IP header is the innermost one of a TCP segment or a fragment,
+/// and the outermost one otherwise.
 ///
 /// A `wire_length` smaller than the frame counts as the frame's length.
 #[inline]
@@ -133,30 +153,62 @@ pub fn decode(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segm
 fn decode_layers(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
     *segment = Segment::default();
     let end = frame.len().max(wire_length as usize);
-    let mut cursor = Cursor { frame, at: 0, end, segment };
+    let mut cursor = Cursor { frame, at: 0, end, segment, outer: None, path: None };
+    let outcome = walk(&mut cursor, link);
+    match (cursor.outer, outcome) {
+        (None, _)
+        | (_, Outcome::Tcp | Outcome::Fragment | Outcome::Malformed(Malformed::BadTcpDataOffset)) => outcome,
+        (Some((network, version)), _) => {
+            (segment.network, segment.version) = (network, version);
+            if outcome == Outcome::NotIp { Outcome::NotTcp } else { outcome }
+        }
+    }
+}
+
+/// Appends what tells the path of a [tunnelled](Segment::tunnels) segment from others: the tunnels' kinds, ends and ids,
+/// outermost first, the same for both directions.
+pub fn path(frame: &[u8], link: LinkType, wire_length: u32, path: &mut Vec<u8>) {
+    let end = frame.len().max(wire_length as usize);
+    let segment = &mut Segment::default();
+    walk(&mut Cursor { frame, at: 0, end, segment, outer: None, path: Some(path) }, link);
+}
+
+/// Goes from layer to layer.
+fn walk(cursor: &mut Cursor, link: LinkType) -> Outcome {
     let mut layer = match link {
         LinkType::Ethernet => Layer::Ethernet,
         LinkType::Ip => Layer::Ip,
         LinkType::LinuxSll => Layer::LinuxSll,
         LinkType::LinuxSll2 => Layer::LinuxSll2,
         LinkType::Loopback => Layer::Loopback,
-        LinkType::Ppp => Layer::Ppp,
+        LinkType::Ppp | LinkType::CiscoHdlc => Layer::Ppp,
+        LinkType::Fddi => Layer::Fddi,
         LinkType::Other(_) => return Outcome::NotIp,
     };
     for _ in 0..MAX_LAYERS {
         let step = match layer {
-            Layer::Ethernet => link::ethernet(&mut cursor),
-            Layer::LinuxSll => link::linux_sll(&mut cursor),
-            Layer::LinuxSll2 => link::linux_sll2(&mut cursor),
-            Layer::Loopback => link::loopback(&mut cursor),
-            Layer::Ppp => link::ppp(&mut cursor),
-            Layer::EtherType(number) => link::ether_type(&mut cursor, number),
-            Layer::Llc => link::llc(&mut cursor),
-            Layer::Ip => ip::any(&mut cursor),
-            Layer::Ipv4 => ip::ipv4(&mut cursor),
-            Layer::Ipv6 => ip::ipv6(&mut cursor),
-            Layer::Protocol(number) => ip::protocol(&mut cursor, number),
-            Layer::Tcp => tcp::tcp(&mut cursor),
+            Layer::Ethernet => link::ethernet(cursor),
+            Layer::LinuxSll => link::linux_sll(cursor),
+            Layer::LinuxSll2 => link::linux_sll2(cursor),
+            Layer::Loopback => link::loopback(cursor),
+            Layer::Ppp => link::ppp(cursor),
+            Layer::Fddi => link::fddi(cursor),
+            Layer::Wlan => tunnel::wlan(cursor),
+            Layer::EtherType(number) => link::ether_type(cursor, number),
+            Layer::Llc => link::llc(cursor),
+            Layer::Mpls => tunnel::mpls(cursor),
+            Layer::Pppoe => tunnel::pppoe(cursor),
+            Layer::Backbone => tunnel::backbone(cursor),
+            Layer::Ip => ip::any(cursor),
+            Layer::Ipv4 => ip::ipv4(cursor),
+            Layer::Ipv6 => ip::ipv6(cursor),
+            Layer::Protocol(number) => ip::protocol(cursor, number),
+            Layer::Gre => tunnel::gre(cursor),
+            Layer::Udp => tunnel::udp(cursor),
+            Layer::Vxlan => tunnel::vxlan(cursor),
+            Layer::Geneve => tunnel::geneve(cursor),
+            Layer::Gtp => tunnel::gtp(cursor),
+            Layer::Tcp => tcp::tcp(cursor),
         };
         match step {
             ControlFlow::Continue(next) => layer = next,

@@ -35,6 +35,8 @@ pub enum Malformed {
     TruncatedIpv6,
     /// An extension header is cut short or reaches beyond the packet's end.
     TruncatedExtensionHeader,
+    /// The header of a tunnel is cut short.
+    TruncatedTunnel,
     /// Fewer bytes than a TCP header has: the capture cut it, or the IP length leaves no room for it.
     TruncatedTcp,
     /// The TCP data offset is below 20 bytes or beyond the segment's end.
@@ -45,7 +47,7 @@ pub enum Malformed {
 
 impl Malformed {
     /// Every condition, in the order of [`Malformed::index`].
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TruncatedLink,
         Self::TruncatedVlan,
         Self::BadIpVersion,
@@ -54,6 +56,7 @@ impl Malformed {
         Self::BadIpv4TotalLength,
         Self::TruncatedIpv6,
         Self::TruncatedExtensionHeader,
+        Self::TruncatedTunnel,
         Self::TruncatedTcp,
         Self::BadTcpDataOffset,
         Self::TooManyLayers,
@@ -76,6 +79,7 @@ impl Malformed {
             Self::BadIpv4TotalLength => "bad_ipv4_total_length",
             Self::TruncatedIpv6 => "truncated_ipv6",
             Self::TruncatedExtensionHeader => "truncated_extension_header",
+            Self::TruncatedTunnel => "truncated_tunnel",
             Self::TruncatedTcp => "truncated_tcp",
             Self::BadTcpDataOffset => "bad_tcp_data_offset",
             Self::TooManyLayers => "too_many_layers",

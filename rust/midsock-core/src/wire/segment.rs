@@ -30,11 +30,20 @@ pub struct Segment {
     pub flags: TcpFlags,
     /// The IP version, 4 or 6.
     pub version: u8,
+    /// How many tunnels it came through; what tells them apart is to be had from [`path`](super::path).
+    pub tunnels: u8,
     /// VLAN ids, outermost first; 0: none. A tag with id 0 (a priority tag, IEEE 802.1Q) counts as none.
     pub vlan: [u16; 2],
 }
 
 impl Segment {
+    /// Whether its header is no sound one ([`BadTcpDataOffset`](super::Malformed::BadTcpDataOffset)): it then has ports,
+    /// but neither control bits nor payload.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        self.payload <= self.transport
+    }
+
     /// The source address in network order: 4 or 16 bytes.
     #[inline]
     pub fn source<'f>(&self, frame: &'f [u8]) -> &'f [u8] {

@@ -123,10 +123,15 @@ impl fmt::Debug for TcpFlags {
 pub(super) fn tcp(cursor: &mut Cursor) -> Step {
     let header = cursor.peek::<20>(Malformed::TruncatedTcp)?;
     let header_length = usize::from(header[12] >> 4) * 4;
+    let transport = cursor.offset()?;
     if header_length < 20 || header_length > cursor.end - cursor.at {
+        // The ports still say which flow it belongs to.
+        let segment = &mut *cursor.segment;
+        (segment.transport, segment.payload) = (transport, transport);
+        fill(segment, header);
+        segment.flags = TcpFlags::default();
         return Break(Outcome::Malformed(Malformed::BadTcpDataOffset));
     }
-    let transport = cursor.offset()?;
     let frame = cursor.frame.len();
     let header_end = cursor.at + header_length;
     let (at, end) = (cursor.at, cursor.end);

@@ -41,7 +41,7 @@ fn built_frames_are_good_and_bad_ones_bad() {
             let good = frame.build();
             let segment = tcp_of(&good);
             assert_eq!(verify_tcp(&good, &segment), Checksum::Good);
-            assert!(verify_ipv4_header(&good, &segment));
+            assert_eq!(verify_ipv4_header(&good, &segment), Checksum::Good);
             let bad = frame.clone().bad_checksum().build();
             assert_eq!(verify_tcp(&bad, &tcp_of(&bad)), Checksum::Bad);
             let partial = frame.clone().partial_checksum().build();
@@ -95,10 +95,20 @@ fn any_changed_bit_is_seen() {
 fn ipv4_headers() {
     let mut frame = v4().ip_options(&[1; 12]).build();
     let segment = tcp_of(&frame);
-    assert!(verify_ipv4_header(&frame, &segment));
+    assert_eq!(verify_ipv4_header(&frame, &segment), Checksum::Good);
     frame[14 + 30] ^= 1;
-    assert!(!verify_ipv4_header(&frame, &segment));
-    assert!(!verify_ipv4_header(&[], &segment));
+    assert_eq!(verify_ipv4_header(&frame, &segment), Checksum::Bad);
+    assert_eq!(verify_ipv4_header(&[], &segment), Checksum::Bad);
+    frame[14 + 10..14 + 12].fill(0);
+    assert_eq!(verify_ipv4_header(&frame, &segment), Checksum::Partial);
+}
+
+#[test]
+fn an_empty_field_is_left_to_hardware() {
+    let mut frame = v4().payload(b"abc").build();
+    let segment = tcp_of(&frame);
+    frame[14 + 20 + 16..14 + 20 + 18].fill(0);
+    assert_eq!(verify_tcp(&frame, &segment), Checksum::Partial);
 }
 
 #[test]

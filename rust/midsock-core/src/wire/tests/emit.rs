@@ -62,7 +62,7 @@ proptest! {
             prop_assert_eq!(segment.vlan, [ids.next().unwrap_or(0), ids.next().unwrap_or(0)]);
         }
         prop_assert_eq!(super::super::checksum::verify_tcp(&frame, &segment), super::super::Checksum::Good);
-        prop_assert!(super::super::checksum::verify_ipv4_header(&frame, &segment));
+        prop_assert_eq!(super::super::checksum::verify_ipv4_header(&frame, &segment), super::super::Checksum::Good);
         let _ = parse(segment.options(&frame));
     }
 }

@@ -5,6 +5,7 @@ mod link;
 mod options;
 mod robust;
 mod tcp;
+mod tunnel;
 
 use std::net::SocketAddr;
 
@@ -13,13 +14,15 @@ use proptest::prelude::*;
 use super::{Malformed, Outcome, Segment, TcpFlags, TcpFrame, decode};
 use crate::port::LinkType;
 
-const LINKS: [LinkType; 6] = [
+const LINKS: [LinkType; 8] = [
     LinkType::Ethernet,
     LinkType::Ip,
     LinkType::LinuxSll,
     LinkType::LinuxSll2,
     LinkType::Loopback,
     LinkType::Ppp,
+    LinkType::CiscoHdlc,
+    LinkType::Fddi,
 ];
 
 fn address(text: &str) -> SocketAddr {
@@ -92,7 +95,7 @@ impl Recipe {
     }
 
     fn has_vlan(&self) -> bool {
-        matches!(self.link, LinkType::Ethernet | LinkType::LinuxSll | LinkType::LinuxSll2)
+        !matches!(self.link, LinkType::Ip | LinkType::Loopback | LinkType::Ppp)
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::{decode_layers, options, plain};
 use super::*;
 
 /// Decodes, holds the result against every promise of [`Segment`], and uses all of it.
-fn check(frame: &[u8], link: LinkType, wire_length: u32) -> Outcome {
+pub(super) fn check(frame: &[u8], link: LinkType, wire_length: u32) -> Outcome {
     let mut segment = Segment::default();
     let outcome = decode(frame, link, wire_length, &mut segment);
     if segment.version != 0 {
