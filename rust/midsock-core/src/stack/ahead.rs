@@ -1,0 +1,86 @@
+//! Packets decoded ahead of their turn.
+
+use crate::flow::{FlowTable, Key};
+use crate::port::Packet;
+use crate::wire::{self, Outcome, Segment};
+
+/// How many packets are decoded ahead: enough for their loads from memory to overlap, and few enough for what was
+/// decoded and read to be in the nearest cache when their turn comes.
+const AHEAD: usize = 32;
+
+/// A decoded packet.
+#[derive(Clone, Copy)]
+pub(super) struct Decoded {
+    pub(super) segment: Segment,
+    pub(super) outcome: Outcome,
+    /// It goes from the lower end of the key to the higher one.
+    pub(super) forward: bool,
+    pub(super) hash: u32,
+    /// Where its flow probably is.
+    pub(super) guess: Option<u32>,
+    pub(super) key: Key,
+}
+
+/// The packets of the burst that were decoded last.
+pub(super) struct Ahead {
+    /// Each at its place in the burst modulo their number.
+    packets: Box<[Decoded; AHEAD]>,
+    /// How many packets of the burst are decoded.
+    done: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Ahead {
+        let none = Decoded {
+            segment: Segment::default(),
+            outcome: Outcome::NotIp,
+            forward: false,
+            hash: 0,
+            guess: None,
+            key: Key::default(),
+        };
+        Ahead { packets: Box::new([none; AHEAD]), done: 0 }
+    }
+}
+
+impl Ahead {
+    /// The packet at this place in the burst, which must be among those decoded last.
+    #[inline]
+    pub(super) fn at(&self, packet: usize) -> &Decoded {
+        &self.packets[packet % AHEAD]
+    }
+
+    /// A burst has come.
+    pub(super) fn begin_burst(&mut self) {
+        self.done = 0;
+    }
+
+    /// Sees to it that the packet at this place, the next one to be worked on, is decoded.
+    #[inline]
+    pub(super) fn reach<U>(&mut self, packet: usize, table: &FlowTable<U>, memory: &[u8], burst: &[Packet]) {
+        if packet == self.done {
+            self.decode(table, memory, burst);
+        }
+    }
+
+    /// Decodes the next packets and reads what they will need, so that memory answers many requests at once.
+    fn decode<U>(&mut self, table: &FlowTable<U>, memory: &[u8], burst: &[Packet]) {
+        let packets = burst[self.done..].iter().take(AHEAD);
+        self.done += packets.len();
+        let ahead = &mut self.packets[..packets.len()];
+        for (decoded, packet) in ahead.iter_mut().zip(packets) {
+            let frame = packet.frame(memory);
+            decoded.outcome = wire::decode(frame, packet.link, packet.length, &mut decoded.segment);
+            if decoded.outcome == Outcome::Tcp {
+                (decoded.key, decoded.forward) = Key::of(frame, &decoded.segment);
+                decoded.hash = table.hash(&decoded.key);
+            }
+        }
+        // Loads that do not depend on one another: the processor has many of them under way at a time.
+        for decoded in ahead.iter_mut() {
+            decoded.guess = table.peek_slot(decoded.hash);
+        }
+        let places = ahead.iter().filter_map(|decoded| decoded.guess);
+        std::hint::black_box(places.fold(0, |words, place| words ^ table.peek_record(place)));
+    }
+}
