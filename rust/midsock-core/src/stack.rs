@@ -314,10 +314,7 @@ impl<U> Engine<U> {
                 return self.is_quiet();
             }
             self.judge(feed);
-            if self.go_straight(feed) {
-                self.current.stage = Stage::Finish;
-            } else {
-                self.current.stage = Stage::Send;
+            if self.current.stage == Stage::Send {
                 self.packet_events(feed, Hook::PreTcp);
             }
             if !self.is_quiet() {
@@ -366,13 +363,16 @@ impl<U> Engine<U> {
         self.current.stage = Stage::Finish;
     }
 
-    /// What the segment is to its flow, before anything moves.
+    /// What the segment is to its flow, before anything moves. If it is plain and nobody wants to see it on its way, it
+    /// goes straight to the end of its receiver's step.
     #[inline]
     fn judge(&mut self, feed: Feed<'_>) {
-        let Some(place) = self.current.place else { return };
-        let segment = &self.ahead.at(self.current.packet).segment;
+        let current = &mut self.current;
+        let Some(place) = current.place else { return };
+        let segment = &self.ahead.at(current.packet).segment;
         let (flow, extra) = self.table.both_mut(place);
-        let side = self.current.side;
+        let brief = self.registry.brief(flow.program);
+        let side = current.side;
         flow.last = feed.packet.time;
         flow.packets[side.index()] += 1;
         flow.bytes[side.index()] += u64::from(segment.length);
@@ -383,7 +383,6 @@ impl<U> Engine<U> {
         if segment.captured < segment.length {
             arrival.anomalies.add(Anomaly::Truncated);
         }
-        let current = &mut self.current;
         current.raised |= Kind::PktIn.bit();
         if arrival.rexmit.is_some() || arrival.probe.is_some() || !arrival.anomalies.is_empty() {
             note_trouble(extra.trouble.get_or_insert_default(), side, &arrival, &mut current.raised);
@@ -392,6 +391,19 @@ impl<U> Engine<U> {
             }
         }
         current.arrival = arrival;
+        current.stage = Stage::Send;
+        if arrival.plain
+            && brief.any_mask() & current.raised == 0
+            && straight::may_go(brief, flow, side, segment)
+        {
+            current.stage = Stage::Finish;
+            current.news.clear();
+            if let Some((data, fresh)) = straight::go(brief, flow, extra, side, segment, feed) {
+                current.fresh = brief.bytes.then_some(fresh);
+                current.news.push(News::Data(side, data));
+                self.stream_events(Some(feed), place);
+            }
+        }
     }
 
     /// Raises what the packet itself says.
@@ -572,6 +584,9 @@ fn check_sum(
         ChecksumState::Partial => policy == ChecksumPolicy::Verify,
         ChecksumState::Unknown => policy == ChecksumPolicy::Verify || flags.any(Flags::SUMS_GOOD),
     };
+    if wire::checksum::are_right(feed.frame, segment) {
+        return flags.set(Flags::SUMS_GOOD);
+    }
     match wire::checksum::verify_tcp(feed.frame, segment) {
         Checksum::Good => flags.set(Flags::SUMS_GOOD),
         Checksum::Bad | Checksum::Partial if is_trusted => {

@@ -112,29 +112,46 @@ const fn protocol_and_length(length: u32) -> u32 {
     ip::TCP as u32 + (length & 0xffff) + (length >> 16)
 }
 
-/// Whether a segment's TCP checksum is right.
+/// Whether the checksums of the segment and of its IPv4 header are right, by one pass over headers without IP options
+/// or extensions. If not, [`verify_tcp`] and [`verify_ipv4_header`] tell what there is to say.
 #[inline]
-pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
-    let start = usize::from(segment.transport);
-    let plain = if segment.version == 4 { 20 } else { 40 };
-    let header_length = frame.get(start + 12).map_or(0, |byte| usize::from(byte >> 4) * 4);
-    if segment.transport.wrapping_sub(segment.network) == plain
-        && segment.captured == segment.length
-        && let Some(covered) = frame.get(start..start + header_length + segment.captured as usize)
-    {
-        // All of it in the machine's order: what a right sum comes to reads the same in any.
-        let rest = protocol_and_length(covered.len() as u32).to_be();
-        let words = sum_words(segment.addresses(frame)) + sum_words(covered) + u64::from(rest);
-        if fold(fold_once(words)) == 0xffff {
-            return Checksum::Good;
+pub fn are_right(frame: &[u8], segment: &Segment) -> bool {
+    let (network, transport) = (usize::from(segment.network), usize::from(segment.transport));
+    let header = |length: usize| frame.get(network..transport).filter(|header| header.len() == length);
+    let addresses = if segment.version == 4 {
+        let Some(header) = header(20).and_then(<[u8]>::first_chunk::<20>) else { return false };
+        let [fixed @ .., source, destination] = words::<20, 5>(header);
+        let addresses = source + destination;
+        if fold(fold_once(fixed.iter().sum::<u64>() + addresses)) != 0xffff {
+            return false;
         }
-    }
-    verify_tcp_in_full(frame, segment)
+        addresses
+    } else {
+        let Some(header) = header(40).and_then(<[u8]>::last_chunk::<32>) else { return false };
+        words::<32, 8>(header).iter().sum()
+    };
+    let Some(covered) = frame.get(transport..usize::from(segment.payload) + segment.captured as usize) else {
+        return false;
+    };
+    let Some((header, rest)) = covered.split_first_chunk::<20>() else { return false };
+    // All of it in the machine's order: what a right sum comes to reads the same in any.
+    let pseudo = addresses + u64::from(protocol_and_length(covered.len() as u32).to_be());
+    let sum = pseudo + words::<20, 5>(header).iter().sum::<u64>() + sum_words(rest);
+    // A frame that was cut lacks part of what the checksum covers.
+    fold(fold_once(sum)) == 0xffff
+        && segment.captured == segment.length
+        && transport + usize::from(header[12] >> 4) * 4 == usize::from(segment.payload)
 }
 
-/// [`verify_tcp`] for whatever is not plainly right.
-#[cold]
-fn verify_tcp_in_full(frame: &[u8], segment: &Segment) -> Checksum {
+/// `N` bytes as `M` words of 32 bits in the machine's order.
+#[inline(always)]
+fn words<const N: usize, const M: usize>(bytes: &[u8; N]) -> [u64; M] {
+    let words = bytes.as_chunks().0;
+    std::array::from_fn(|i| u64::from(u32::from_ne_bytes(words[i])))
+}
+
+/// Whether a segment's TCP checksum is right.
+pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
     let transport = usize::from(segment.transport);
     let Some(header) = frame.get(transport..).and_then(<[u8]>::first_chunk::<20>) else {
         return Checksum::Unknown;
