@@ -412,9 +412,12 @@ impl<U> Engine<U> {
         let Some(place) = self.current.place else { return };
         let brief = self.registry.brief(self.table.flow(place).program);
         let wanted = brief.mask(hook) & self.current.raised;
-        if wanted == 0 {
-            return;
+        if wanted != 0 {
+            self.raise_packet_events(feed, place, hook, wanted);
         }
+    }
+
+    fn raise_packet_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, wanted: KindMask) {
         let side = self.current.side;
         for kind in [Kind::PktIn, Kind::ConnStart] {
             if wanted & kind.bit() != 0 {

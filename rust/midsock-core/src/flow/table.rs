@@ -51,10 +51,16 @@ impl<U> FlowTable<U> {
         self.hash.hash(key)
     }
 
-    /// Reads the slot of a hash ahead of its look-up; returns the place of the flow that is probably meant.
+    /// Reads the slot of a hash ahead of its look-up.
     #[inline]
-    pub fn peek_slot(&self, hash: u32) -> Option<u32> {
-        self.index.peek(hash)
+    pub fn peek_slot(&self, hash: u32) -> u64 {
+        self.index.peek(hash).into()
+    }
+
+    /// The place of a flow whose tuple has this hash: nearly always the one that is meant.
+    #[inline]
+    pub fn guess(&self, hash: u32) -> Option<u32> {
+        self.index.find(hash, |_| true)
     }
 
     /// Reads a record ahead of its use.
@@ -65,7 +71,7 @@ impl<U> FlowTable<U> {
         flow.bytes[0] ^ flow.last as u64
     }
 
-    /// The place of the flow with this tuple; `guess` is what [`FlowTable::peek_slot`] said of it, however long ago.
+    /// The place of the flow with this tuple; `guess` is what [`FlowTable::guess`] said of it, however long ago.
     #[inline]
     pub fn find_near(&self, guess: Option<u32>, key: &Key, hash: u32) -> Option<u32> {
         // A tuple has one record at most, so a live one with this tuple is it.
