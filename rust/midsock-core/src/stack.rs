@@ -407,7 +407,7 @@ impl<U> Engine<U> {
     }
 
     /// Raises what the packet itself says.
-    #[inline]
+    #[inline(always)]
     fn packet_events(&mut self, feed: Feed<'_>, hook: Hook) {
         let Some(place) = self.current.place else { return };
         let brief = self.registry.brief(self.table.flow(place).program);
@@ -452,6 +452,10 @@ impl<U> Engine<U> {
     }
 
     fn state_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, changes: Changes) {
+        let brief = self.registry.brief(self.table.flow(place).program);
+        if brief.mask(hook) & Kind::StateChange.bit() == 0 {
+            return;
+        }
         for change in changes.iter() {
             let detail = EventDetail::StateChange(change.old, change.new);
             self.raise(Some(feed), place, Kind::StateChange, hook, change.side, detail);

@@ -1,6 +1,5 @@
 //! Which flow a segment belongs to, and where new flows begin.
 
-use super::ahead::Decoded;
 use super::{Engine, Feed, Stage};
 use crate::config::FullPolicy;
 use crate::event::{EventDetail, Hook, Kind};
@@ -48,9 +47,9 @@ impl<U> Engine<U> {
     #[inline]
     pub(super) fn look_up(&mut self, feed: Feed<'_>) -> bool {
         let decoded = self.ahead.at(self.current.packet);
-        let Decoded { key, hash, forward, guess, .. } = *decoded;
+        let (hash, forward) = (decoded.hash, decoded.forward);
         self.current.raised = 0;
-        if let Some(place) = self.table.find_near(guess, &key, hash) {
+        if let Some(place) = self.table.find_near(decoded.guess, &decoded.key, hash) {
             let flow = self.table.flow(place);
             let side = flow.sender(forward);
             let is_usual = !flow.is_ended() && !decoded.segment.flags.contains(TcpFlags::SYN);
@@ -73,6 +72,7 @@ impl<U> Engine<U> {
                 Belongs::Instead => self.vacate(place),
             }
         }
+        let key = self.ahead.at(self.current.packet).key;
         self.open(feed, &key, hash, forward)
     }
 

@@ -122,13 +122,13 @@ pub fn are_right(frame: &[u8], segment: &Segment) -> bool {
         let Some(header) = header(20).and_then(<[u8]>::first_chunk::<20>) else { return false };
         let [fixed @ .., source, destination] = words::<20, 5>(header);
         let addresses = source + destination;
-        if fold(fold_once(fixed.iter().sum::<u64>() + addresses)) != 0xffff {
+        if fold(fold_once(add(&fixed) + addresses)) != 0xffff {
             return false;
         }
         addresses
     } else {
         let Some(header) = header(40).and_then(<[u8]>::last_chunk::<32>) else { return false };
-        words::<32, 8>(header).iter().sum()
+        add(&words::<32, 8>(header))
     };
     let Some(covered) = frame.get(transport..usize::from(segment.payload) + segment.captured as usize) else {
         return false;
@@ -136,7 +136,7 @@ pub fn are_right(frame: &[u8], segment: &Segment) -> bool {
     let Some((header, rest)) = covered.split_first_chunk::<20>() else { return false };
     // All of it in the machine's order: what a right sum comes to reads the same in any.
     let pseudo = addresses + u64::from(protocol_and_length(covered.len() as u32).to_be());
-    let sum = pseudo + words::<20, 5>(header).iter().sum::<u64>() + sum_words(rest);
+    let sum = pseudo + add(&words::<20, 5>(header)) + sum_words(rest);
     // A frame that was cut lacks part of what the checksum covers.
     fold(fold_once(sum)) == 0xffff
         && segment.captured == segment.length
@@ -148,6 +148,12 @@ pub fn are_right(frame: &[u8], segment: &Segment) -> bool {
 fn words<const N: usize, const M: usize>(bytes: &[u8; N]) -> [u64; M] {
     let words = bytes.as_chunks().0;
     std::array::from_fn(|i| u64::from(u32::from_ne_bytes(words[i])))
+}
+
+/// The sum of a few words of 32 bits.
+#[inline(always)]
+fn add(words: &[u64]) -> u64 {
+    words.iter().fold(0, |sum, word| sum.wrapping_add(*word))
 }
 
 /// Whether a segment's TCP checksum is right.
