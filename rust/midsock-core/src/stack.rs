@@ -4,12 +4,14 @@
 //! a batch of rows ([`Step::Batch`]), or because a burst is over. Between two steps the stack is at rest, wherever in a
 //! packet's way it is: the application may ask and change whatever it likes, and go on whenever it likes.
 
+mod ahead;
 mod application;
 mod dispatch;
 mod end;
 mod open;
 mod raw;
 mod socket;
+mod straight;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
+use self::ahead::Ahead;
 pub use self::application::Application;
 use self::dispatch::Dispatch;
 pub use self::dispatch::{Call, Count, Upcall};
@@ -29,7 +32,7 @@ use self::stream::{Fresh, News};
 use self::time::AppTimers;
 use crate::config::{ChecksumPolicy, Config};
 use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
-use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Key, Paths, Trouble};
+use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Paths, Trouble};
 use crate::port::{BURST, ChecksumState, Packet, Port, PortError, Received};
 use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe, RexmitKind};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment, TcpFlags};
@@ -72,16 +75,6 @@ pub enum Step {
     Idle,
     /// The input is over, and so is every flow.
     End,
-}
-
-/// A packet, decoded ahead of its turn.
-#[derive(Clone, Copy)]
-struct Decoded {
-    segment: Segment,
-    outcome: Outcome,
-    forward: bool,
-    hash: u32,
-    key: Key,
 }
 
 /// A packet and its bytes.
@@ -148,7 +141,7 @@ struct Engine<U> {
     registry: Registry,
     has_raw: bool,
     dispatch: Dispatch,
-    decoded: Vec<Decoded>,
+    ahead: Ahead,
     current: Current,
     now: Nanos,
     timers: AppTimers,
@@ -194,7 +187,7 @@ impl<U> Stack<U> {
                 registry: Registry::default(),
                 has_raw: false,
                 dispatch: Dispatch::default(),
-                decoded: Vec::with_capacity(BURST),
+                ahead: Ahead::default(),
                 current,
                 now: Nanos::MIN,
                 timers: AppTimers::default(),
@@ -214,7 +207,7 @@ impl<U> Stack<U> {
             match &mut self.phase {
                 Phase::Port => match self.port.receive(&mut self.burst, WAIT)? {
                     Received::Packets => {
-                        self.engine.decode(self.port.memory(), &self.burst);
+                        self.engine.begin_burst(&self.burst);
                         self.phase = Phase::Packets;
                     }
                     Received::Nothing => return Ok(Step::Idle),
@@ -304,9 +297,8 @@ impl<U> Stack<U> {
 }
 
 impl<U> Engine<U> {
-    /// Decodes a burst and reads ahead what its packets will need, so that memory answers many requests at once.
-    fn decode(&mut self, memory: &[u8], burst: &[Packet]) {
-        self.decoded.clear();
+    /// A burst has come.
+    fn begin_burst(&mut self, burst: &[Packet]) {
         if self.now == Nanos::MIN
             && let Some(first) = burst.first()
         {
@@ -314,36 +306,7 @@ impl<U> Engine<U> {
             self.timers.begin(first.time);
         }
         self.paths.sweep();
-        for packet in burst {
-            let frame = packet.frame(memory);
-            let mut segment = Segment::default();
-            let mut outcome = wire::decode(frame, packet.link, packet.length, &mut segment);
-            let (mut key, mut forward, mut hash) = (Key::default(), false, 0);
-            if outcome == Outcome::Malformed(Malformed::BadTcpDataOffset) {
-                // It changes nothing, but its flow is to know of it.
-                self.statistics.malformed[Malformed::BadTcpDataOffset.index()] += 1;
-                outcome = Outcome::Tcp;
-            }
-            if outcome == Outcome::Tcp {
-                (key, forward) = Key::of(frame, &segment);
-                if segment.tunnels > 0 {
-                    let write = |path: &mut Vec<u8>| wire::path(frame, packet.link, packet.length, path);
-                    match self.paths.number(segment.vlan, write) {
-                        Some(path) => key = key.through(path),
-                        // No flow can be opened for it.
-                        None => outcome = Outcome::NotTcp,
-                    }
-                }
-                hash = self.table.hash(&key);
-            }
-            self.decoded.push(Decoded { segment, outcome, forward, hash, key });
-        }
-        // Loads that depend on nothing but the burst: the processor has many of them under way at a time.
-        let ahead = self.decoded.iter().fold(0, |ahead: u64, packet| {
-            let record = self.table.peek_slot(packet.hash).map_or(0, |place| self.table.peek_record(place));
-            ahead ^ record
-        });
-        std::hint::black_box(ahead);
+        self.ahead.begin_burst();
         self.current.packet = 0;
         self.current.stage = Stage::Look;
     }
@@ -351,6 +314,7 @@ impl<U> Engine<U> {
     /// Works on until the burst is through or the application is needed; returns whether it is through.
     fn packets(&mut self, memory: &[u8], burst: &[Packet]) -> bool {
         while let Some(packet) = burst.get(self.current.packet) {
+            self.ahead.reach(self.current.packet, &self.table, &mut self.paths, memory, burst);
             let feed = Feed { packet, frame: packet.frame(memory) };
             if !self.packet(feed) {
                 return false;
@@ -373,7 +337,7 @@ impl<U> Engine<U> {
             if self.has_raw && !self.current.raw_done && !self.show_raw(feed) {
                 return false;
             }
-            if self.decoded[self.current.packet].outcome != Outcome::Tcp {
+            if self.ahead.at(self.current.packet).outcome != Outcome::Tcp {
                 self.pass_over();
                 return self.is_quiet();
             }
@@ -381,8 +345,9 @@ impl<U> Engine<U> {
                 return self.is_quiet();
             }
             self.judge(feed);
-            self.current.stage = Stage::Send;
-            self.packet_events(feed, Hook::PreTcp);
+            if self.current.stage == Stage::Send {
+                self.packet_events(feed, Hook::PreTcp);
+            }
             if !self.is_quiet() {
                 return false;
             }
@@ -417,7 +382,7 @@ impl<U> Engine<U> {
 
     /// A packet that carries no TCP segment is counted.
     fn pass_over(&mut self) {
-        match self.decoded[self.current.packet].outcome {
+        match self.ahead.at(self.current.packet).outcome {
             Outcome::Tcp => {}
             Outcome::Fragment => self.statistics.fragments += 1,
             Outcome::NotTcp => self.statistics.not_tcp += 1,
@@ -429,49 +394,64 @@ impl<U> Engine<U> {
         self.current.stage = Stage::Finish;
     }
 
-    /// What the segment is to its flow, before anything moves.
+    /// What the segment is to its flow, before anything moves. If it is plain and nobody wants to see it on its way, it
+    /// goes straight to the end of its receiver's step.
     #[inline]
     fn judge(&mut self, feed: Feed<'_>) {
-        let Some(place) = self.current.place else { return };
-        let Decoded { segment, .. } = self.decoded[self.current.packet];
+        let current = &mut self.current;
+        let Some(place) = current.place else { return };
+        let segment = &self.ahead.at(current.packet).segment;
         let (flow, extra) = self.table.both_mut(place);
-        let side = self.current.side;
+        let brief = self.registry.brief(flow.program);
+        let side = current.side;
         flow.last = feed.packet.time;
         flow.packets[side.index()] += 1;
         flow.bytes[side.index()] += u64::from(segment.length);
-        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, &segment);
+        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, segment);
         if self.config.checksums != ChecksumPolicy::Ignore {
-            check_sum(
-                &mut flow.ends[side.index()].flags,
-                &mut arrival,
-                feed,
-                &segment,
-                self.config.checksums,
-            );
+            check_sum(&mut flow.ends[side.index()].flags, &mut arrival, feed, segment, self.config.checksums);
         }
         if segment.captured < segment.length {
             arrival.anomalies.add(Anomaly::Truncated);
         }
-        let current = &mut self.current;
         current.raised |= Kind::PktIn.bit();
         if arrival.rexmit.is_some() || arrival.probe.is_some() || !arrival.anomalies.is_empty() {
             note_trouble(extra.trouble.get_or_insert_default(), side, &arrival, &mut current.raised);
             if arrival.anomalies.contains(Anomaly::SynOnLive) {
-                open::remember_challenger(extra, side, feed, &segment);
+                open::remember_challenger(extra, side, feed, segment);
+            }
+            if arrival.anomalies.contains(Anomaly::BadHeader) {
+                self.statistics.malformed[Malformed::BadTcpDataOffset.index()] += 1;
             }
         }
         current.arrival = arrival;
+        current.stage = Stage::Send;
+        if arrival.plain
+            && brief.any_mask() & current.raised == 0
+            && straight::may_go(brief, flow, side, segment)
+        {
+            current.stage = Stage::Finish;
+            current.news.clear();
+            if let Some((data, fresh)) = straight::go(brief, flow, extra, side, segment, feed) {
+                current.fresh = brief.bytes.then_some(fresh);
+                current.news.push(News::Data(side, data));
+                self.stream_events(Some(feed), place);
+            }
+        }
     }
 
     /// Raises what the packet itself says.
-    #[inline]
+    #[inline(always)]
     fn packet_events(&mut self, feed: Feed<'_>, hook: Hook) {
         let Some(place) = self.current.place else { return };
-        let program = self.registry.get(self.table.flow(place).program);
-        let wanted = program.mask(hook) & self.current.raised;
-        if wanted == 0 {
-            return;
+        let brief = self.registry.brief(self.table.flow(place).program);
+        let wanted = brief.mask(hook) & self.current.raised;
+        if wanted != 0 {
+            self.raise_packet_events(feed, place, hook, wanted);
         }
+    }
+
+    fn raise_packet_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, wanted: KindMask) {
         let side = self.current.side;
         for kind in [Kind::PktIn, Kind::ConnStart] {
             if wanted & kind.bit() != 0 {
@@ -492,7 +472,7 @@ impl<U> Engine<U> {
         let current = &mut self.current;
         current.changes = Changes::default();
         if !current.arrival.rejected {
-            let segment = &self.decoded[current.packet].segment;
+            let segment = &self.ahead.at(current.packet).segment;
             let (flow, extra) = self.table.both_mut(place);
             let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
             let (side, arrival) = (current.side, &current.arrival);
@@ -506,6 +486,10 @@ impl<U> Engine<U> {
     }
 
     fn state_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, changes: Changes) {
+        let brief = self.registry.brief(self.table.flow(place).program);
+        if brief.mask(hook) & Kind::StateChange.bit() == 0 {
+            return;
+        }
         for change in changes.iter() {
             let detail = EventDetail::StateChange(change.old, change.new);
             self.raise(Some(feed), place, Kind::StateChange, hook, change.side, detail);
@@ -520,7 +504,7 @@ impl<U> Engine<U> {
         self.current.fresh = None;
         if !self.current.arrival.rejected {
             let current = &self.current;
-            let (side, segment) = (current.side, self.decoded[current.packet].segment);
+            let (side, segment) = (current.side, self.ahead.at(self.current.packet).segment);
             let (flow, extra) = self.table.both_mut(place);
             let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
             let (arrival, time) = (&current.arrival, feed.packet.time);
@@ -591,6 +575,7 @@ impl<U> Engine<U> {
     }
 
     /// Tells an event of a flow to whoever wants it.
+    #[inline]
     fn raise(
         &mut self,
         feed: Option<Feed<'_>>,
@@ -600,11 +585,26 @@ impl<U> Engine<U> {
         side: Side,
         detail: EventDetail,
     ) {
+        let flow = self.table.flow(place);
+        if self.registry.brief(flow.program).mask(hook) & kind.bit() != 0 {
+            self.tell(feed, place, kind, hook, side, detail);
+        }
+    }
+
+    fn tell(
+        &mut self,
+        feed: Option<Feed<'_>>,
+        place: u32,
+        kind: Kind,
+        hook: Hook,
+        side: Side,
+        detail: EventDetail,
+    ) {
         let (flow, extra) = (self.table.flow(place), self.table.extra(place));
-        let program = self.registry.get(flow.program);
-        if program.mask(hook) & kind.bit() == 0 || flow.is_ended() && kind != Kind::ConnEnd {
+        if flow.is_ended() && kind != Kind::ConnEnd {
             return;
         }
+        let program = self.registry.get(flow.program);
         let time = feed.map_or(self.now, |feed| feed.packet.time);
         let event = Event { kind, hook, side, time, detail };
         let data = stream::data_of(&event, extra, feed, self.current.fresh.as_ref());
@@ -612,7 +612,7 @@ impl<U> Engine<U> {
             event: &event,
             packet: feed.map(|feed| feed.packet),
             frame: feed.map_or(&[], |feed| feed.frame),
-            segment: feed.map(|_| &self.decoded[self.current.packet].segment),
+            segment: feed.map(|_| &self.ahead.at(self.current.packet).segment),
             sender: if feed.is_some() { self.current.side } else { side },
             flow: Some(FlowView::new(flow, extra)),
             data,
@@ -633,6 +633,9 @@ fn check_sum(
 ) {
     if feed.packet.checksum == ChecksumState::Verified {
         return;
+    }
+    if wire::checksum::are_right(feed.frame, segment) {
+        return flags.set(Flags::SUMS_GOOD);
     }
     let is_strict = policy == ChecksumPolicy::Verify;
     let is_finished = feed.packet.checksum != ChecksumState::Partial && flags.any(Flags::SUMS_GOOD);

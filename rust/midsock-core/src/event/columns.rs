@@ -273,9 +273,7 @@ impl Column {
             Column::Time(builder) => Arc::new(builder.finish()),
             Column::Text(builder) => Arc::new(builder.finish()),
             Column::Bytes(builder) => Arc::new(builder.finish()),
-            Column::OpenLength(lengths) => {
-                Arc::new(arrow_array::UInt64Array::from(std::mem::take(lengths)))
-            }
+            Column::OpenLength(lengths) => Arc::new(arrow_array::UInt64Array::from(std::mem::take(lengths))),
             Column::OpenBytes(open) => Arc::new(std::mem::take(open).finish()),
         }
     }

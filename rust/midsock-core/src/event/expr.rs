@@ -236,8 +236,9 @@ impl Expr {
             Node::Numbers(field, numbers) => {
                 number(*field, scene).is_some_and(|value| numbers.binary_search(&value).is_ok())
             }
-            Node::Networks(field, networks) => address(*field, scene)
-                .is_some_and(|ip| networks.iter().any(|network| network.contains(&ip))),
+            Node::Networks(field, networks) => {
+                address(*field, scene).is_some_and(|ip| networks.iter().any(|network| network.contains(&ip)))
+            }
             Node::Equals(field, other) => bytes(*field, scene).is_some_and(|bytes| bytes == other),
             Node::StartsWith(field, start) => {
                 bytes(*field, scene).is_some_and(|bytes| bytes.starts_with(start))

@@ -6,8 +6,8 @@ use super::{EventDetail, Scene};
 use crate::flow::{FlowFlags, Rexmits};
 use crate::port::LinkType;
 use crate::tcp::Flags;
-use crate::wire::options::{self, Options};
 use crate::wire::TcpFlags;
+use crate::wire::options::{self, Options};
 use crate::{Nanos, Side};
 
 /// The type of a field.
@@ -130,7 +130,11 @@ impl EndField {
             EndField::State => Type::U8,
             EndField::Ip => Type::Ip,
             EndField::Port | EndField::Mss => Type::U16,
-            EndField::Isn | EndField::NextSeq | EndField::Acked | EndField::WindowSize | EndField::OutOfOrder => Type::U32,
+            EndField::Isn
+            | EndField::NextSeq
+            | EndField::Acked
+            | EndField::WindowSize
+            | EndField::OutOfOrder => Type::U32,
             EndField::Rtt | EndField::Bytes | EndField::Packets | EndField::Rexmits => Type::U64,
         }
     }
@@ -306,8 +310,12 @@ const NAMED: [(Field, &str, Type); 53] = [
 ];
 
 impl End {
-    const ALL: [(End, &'static str); 4] =
-        [(End::Client, "client"), (End::Server, "server"), (End::Sender, "sender"), (End::Receiver, "receiver")];
+    const ALL: [(End, &'static str); 4] = [
+        (End::Client, "client"),
+        (End::Server, "server"),
+        (End::Sender, "sender"),
+        (End::Receiver, "receiver"),
+    ];
 
     fn side(self, sender: Side) -> Side {
         match self {
@@ -388,9 +396,8 @@ impl Field {
     fn of_segment<'s>(self, scene: &Scene<'s>) -> Option<Value<'s>> {
         let (segment, frame) = (scene.segment?, scene.frame);
         let flag = |flag: TcpFlags| Some(Value::from(segment.flags.contains(flag)));
-        let option = |get: fn(&Options) -> Option<u64>| {
-            get(&options::parse(segment.options(frame))).map(Value::Int)
-        };
+        let option =
+            |get: fn(&Options) -> Option<u64>| get(&options::parse(segment.options(frame))).map(Value::Int);
         match self {
             Field::Vlan => int(segment.vlan[0]),
             Field::VlanInner => int(segment.vlan[1]),

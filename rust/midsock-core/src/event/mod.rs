@@ -17,9 +17,9 @@ pub use columns::{Batch, BatchSpec};
 pub use expr::{Comparison, Expr, ExprError};
 pub use field::{End, EndField, Field, Type, Value};
 pub use kind::{Event, EventDetail, Hook, Kind, KindMask};
-pub use program::{Action, Outlet, Program};
+pub use program::{Action, Brief, Outlet, Program};
 pub use registry::{
-    BatchId, CountId, EventId, Filter, HandlerId, Monitor, MonitorId, MonitorKind, Registration, RegistrationId,
-    RegistryError, Registry, StreamSettings,
+    BatchId, CountId, EventId, Filter, HandlerId, Monitor, MonitorId, MonitorKind, Registration,
+    RegistrationId, Registry, RegistryError, StreamSettings,
 };
 pub use scene::{FlowView, Scene};

@@ -52,6 +52,34 @@ pub struct Program {
     pub settings: StreamSettings,
 }
 
+/// What every packet asks of its flow's program, kept where one load finds it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Brief {
+    masks: [KindMask; 3],
+    /// Whether anybody wants to be told of what becomes of streams.
+    pub told: bool,
+    /// Whether bytes of streams are wanted, not just their ranges.
+    pub bytes: bool,
+    /// Whether somebody may read the stream later: what stays unread is kept.
+    pub retains: bool,
+    /// Whether streams are wanted from their first byte to their last, or not at all.
+    pub whole: bool,
+}
+
+impl Brief {
+    /// Which kinds anybody wants at a hook.
+    #[inline]
+    pub fn mask(&self, hook: Hook) -> KindMask {
+        self.masks[hook as usize]
+    }
+
+    /// Which kinds anybody wants at any hook.
+    #[inline]
+    pub fn any_mask(&self) -> KindMask {
+        self.masks[0] | self.masks[1] | self.masks[2]
+    }
+}
+
 /// Looks up a user-defined event: its parent, if it has one, and its filter.
 pub(super) type Lookup<'l> = &'l dyn Fn(EventId) -> (Option<EventId>, Filter);
 
@@ -156,10 +184,17 @@ impl Program {
         self.masks[hook as usize]
     }
 
-    /// Which kinds anybody wants at any hook.
-    #[inline]
-    pub fn any_mask(&self) -> KindMask {
-        self.masks[0] | self.masks[1] | self.masks[2]
+    /// What every packet asks.
+    pub fn brief(&self) -> Brief {
+        let is_off = self.settings.reassemble == Some(false);
+        let of_streams = Kind::NewData.bit() | Kind::Gap.bit();
+        Brief {
+            masks: self.masks,
+            told: !is_off && (self.collects || self.mask(Hook::PostTcp) & of_streams != 0),
+            bytes: !is_off && self.collects,
+            retains: self.settings.reassemble == Some(true),
+            whole: is_off || self.settings.depth == u64::MAX,
+        }
     }
 
     /// An event fired: does what hangs on it and on those below it whose filters pass.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Action, Expr, Hook, Kind, Program};
+use super::{Action, Brief, Expr, Hook, Kind, Program};
 use crate::Side;
 use crate::reassembly::Overlap;
 use crate::scope::{Scope, Tuple};
@@ -200,9 +200,13 @@ pub struct Registry {
     known_registrations: HashMap<Registration, RegistrationId>,
     next_registration: u32,
     programs: Vec<Option<Use>>,
+    /// The brief of each of them.
+    briefs: Vec<Brief>,
     known_programs: HashMap<Combination, u32>,
     /// The programs without per-flow registrations: the few that new flows get.
     shared_programs: HashMap<Box<[MonitorId]>, u32>,
+    /// The one of them that the last new flow got: the next one nearly always gets it, too.
+    last_shared: u32,
     free_programs: Vec<u32>,
     /// Batches that look at the bytes of streams.
     data_batches: Vec<BatchId>,
@@ -243,7 +247,9 @@ impl Registry {
         self.monitors
             .iter()
             .enumerate()
-            .filter(move |(_, monitor)| monitor.is_open && monitor.kind == kind && monitor.scope.matches(tuple))
+            .filter(move |(_, monitor)| {
+                monitor.is_open && monitor.kind == kind && monitor.scope.matches(tuple)
+            })
             .map(|(id, _)| MonitorId(id as u32))
     }
 
@@ -361,17 +367,27 @@ impl Registry {
         let mut watching = std::mem::take(&mut self.scratch);
         watching.clear();
         watching.extend(self.watching(MonitorKind::Stream, tuple));
-        let number = match (watching.is_empty(), self.shared_programs.get(&watching[..])) {
-            (true, _) => None,
-            (false, Some(number)) => Some(*number),
-            (false, None) => {
-                let number = self.program((watching.as_slice().into(), [].into()));
-                self.shared_programs.insert(watching.as_slice().into(), number);
-                Some(number)
-            }
-        };
+        let number = (!watching.is_empty()).then(|| self.shared_program(&watching));
         self.scratch = watching;
         self.enter(number?);
+        number
+    }
+
+    /// The program of these monitoring sockets without per-flow registrations.
+    fn shared_program(&mut self, watching: &[MonitorId]) -> u32 {
+        let last = self.programs.get(self.last_shared as usize).and_then(Option::as_ref);
+        if last.is_some_and(|used| used.extras.is_empty() && *used.monitors == *watching) {
+            return self.last_shared;
+        }
+        let number = match self.shared_programs.get(watching) {
+            Some(number) => *number,
+            None => {
+                let number = self.program((watching.into(), [].into()));
+                self.shared_programs.insert(watching.into(), number);
+                number
+            }
+        };
+        self.last_shared = number;
         number
     }
 
@@ -405,11 +421,14 @@ impl Registry {
             }
         }
         let (monitors, extras) = combination.clone();
+        let brief = program.brief();
         let entry = Some(Use { monitors, extras, program, flows: 0 });
         if number as usize == self.programs.len() {
             self.programs.push(entry);
+            self.briefs.push(brief);
         } else {
             self.programs[number as usize] = entry;
+            self.briefs[number as usize] = brief;
         }
         self.known_programs.insert(combination, number);
         number
@@ -449,6 +468,12 @@ impl Registry {
         &self.used(number).program
     }
 
+    /// What every packet asks of a program.
+    #[inline]
+    pub fn brief(&self, number: u32) -> &Brief {
+        &self.briefs[number as usize]
+    }
+
     /// The monitoring sockets of a program.
     pub fn monitors_of(&self, number: u32) -> &[MonitorId] {
         &self.used(number).monitors
@@ -466,6 +491,7 @@ impl Registry {
             if used.monitors.contains(&changed) {
                 let program = self.compile(&used.monitors, &used.extras);
                 if let Some(used) = &mut self.programs[number] {
+                    self.briefs[number] = program.brief();
                     used.program = program;
                 }
             }
@@ -474,13 +500,10 @@ impl Registry {
 
     fn compile(&self, monitors: &[MonitorId], extras: &[RegistrationId]) -> Arc<Program> {
         let open = || monitors.iter().map(|id| self.monitor(*id)).filter(|monitor| monitor.is_open);
-        let settings = open()
-            .map(|monitor| monitor.settings)
-            .reduce(StreamSettings::merge)
-            .unwrap_or_default();
+        let settings =
+            open().map(|monitor| monitor.settings).reduce(StreamSettings::merge).unwrap_or_default();
         let ids = open().flat_map(|monitor| &monitor.registrations).chain(extras);
-        let registrations =
-            ids.filter_map(|id| self.registrations.get(id)).map(|entry| &entry.registration);
+        let registrations = ids.filter_map(|id| self.registrations.get(id)).map(|entry| &entry.registration);
         let lookup = |event: EventId| {
             let definition = self.definition(event);
             (definition.parent, definition.filter.clone())

@@ -344,7 +344,7 @@ fn a_forest_prunes_where_a_filter_fails() {
     // The parent before its children.
     assert_eq!(fire(&program, &packet()).actions, [9, 3, 0]);
     assert_eq!(program.mask(Hook::PostTcp), Kind::PktIn.bit());
-    assert_eq!((program.mask(Hook::PreTcp), program.any_mask()), (0, Kind::PktIn.bit()));
+    assert_eq!((program.mask(Hook::PreTcp), program.brief().any_mask()), (0, Kind::PktIn.bit()));
     // Another hook has trees of its own.
     let mut early = packet();
     early.event.hook = Hook::PreTcp;
@@ -471,7 +471,7 @@ fn registrations_that_cannot_be_say_why() {
 fn programs_follow_their_registrations() {
     let (mut registry, monitor) = registry();
     let number = registry.program_for(&tuple()).unwrap();
-    assert_eq!(registry.get(number).any_mask(), 0);
+    assert_eq!(registry.get(number).brief().any_mask(), 0);
     let first = registry.register(monitor, wish(Kind::PktIn, 1)).unwrap();
     registry.register(monitor, wish(Kind::PktIn, 2)).unwrap();
     assert_eq!(fire(registry.get(number), &packet()).actions, [1, 2]);
@@ -486,7 +486,7 @@ fn programs_follow_their_registrations() {
     assert_ne!(both, number);
     assert_eq!(registry.monitors_of(both), [monitor, other]);
     registry.close(monitor);
-    assert_eq!(registry.get(number).any_mask(), 0);
+    assert_eq!(registry.get(number).brief().any_mask(), 0);
     assert_eq!(registry.program_for(&Tuple { destination_port: 81, ..tuple() }), None);
 }
 

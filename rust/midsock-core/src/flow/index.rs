@@ -45,11 +45,10 @@ impl Index {
         }
     }
 
-    /// Reads the slot where a hash has its place, so that it is in the cache when it is looked up; returns the record
-    /// that probably has it.
+    /// Reads the slot where a hash has its place, so that it is in the cache when it is looked up.
     #[inline]
-    pub(super) fn peek(&self, hash: u32) -> Option<u32> {
-        self.slots[(hash >> self.shift) as usize].entry.checked_sub(1)
+    pub(super) fn peek(&self, hash: u32) -> u32 {
+        self.slots[(hash >> self.shift) as usize].entry
     }
 
     /// Adds a record; the caller has made sure that it is not there yet.

@@ -51,10 +51,16 @@ impl<U> FlowTable<U> {
         self.hash.hash(key)
     }
 
-    /// Reads the slot of a hash ahead of its look-up; returns the place of the flow that is probably meant.
+    /// Reads the slot of a hash ahead of its look-up.
     #[inline]
-    pub fn peek_slot(&self, hash: u32) -> Option<u32> {
-        self.index.peek(hash)
+    pub fn peek_slot(&self, hash: u32) -> u64 {
+        self.index.peek(hash).into()
+    }
+
+    /// The place of a flow whose tuple has this hash: nearly always the one that is meant.
+    #[inline]
+    pub fn guess(&self, hash: u32) -> Option<u32> {
+        self.index.find(hash, |_| true)
     }
 
     /// Reads a record ahead of its use.
@@ -65,8 +71,18 @@ impl<U> FlowTable<U> {
         flow.bytes[0] ^ flow.last as u64
     }
 
-    /// The place of the flow with this tuple.
+    /// The place of the flow with this tuple; `guess` is what [`FlowTable::guess`] said of it, however long ago.
     #[inline]
+    pub fn find_near(&self, guess: Option<u32>, key: &Key, hash: u32) -> Option<u32> {
+        // A tuple has one record at most, so a live one with this tuple is it.
+        let is_right = |place: &u32| {
+            let flow = &self.flows[*place];
+            flow.key == *key && flow.flags.any(FlowFlags::LIVE)
+        };
+        guess.filter(is_right).or_else(|| self.find(key, hash))
+    }
+
+    /// The place of the flow with this tuple.
     pub fn find(&self, key: &Key, hash: u32) -> Option<u32> {
         self.index.find(hash, |place| self.flows[place].key == *key)
     }

@@ -47,7 +47,7 @@ fn both_directions_have_one_key_and_different_tuples_different_ones() {
             let (back, backward) = key_of(&TcpFrame::new(b, a).vlan(path).build());
             assert_eq!(there, back, "{a} {b} {path:?}");
             assert_ne!(forward, backward);
-            assert!(known.insert(there), "{a} {b} {path:?} has the key of another tuple");
+            assert!(known.insert(*there.words()), "{a} {b} {path:?} has the key of another tuple");
             let (low, high) = if forward { (a, b) } else { (b, a) };
             assert_eq!((there.low(), there.high()), (low, high));
             let vlan = [path.first().copied().unwrap_or(0), path.get(1).copied().unwrap_or(0)];
@@ -143,7 +143,7 @@ fn the_index_grows_and_forgets() {
     }
     assert!(index.memory() > 100 * small);
     assert!((0..100_000).all(|i| index.find(hash(i), |found| found == i) == Some(i)));
-    assert!((0..100_000).filter(|i| index.peek(hash(*i)) == Some(*i)).count() > 50_000);
+    assert!((0..100_000).filter(|i| index.peek(hash(*i)) == *i + 1).count() > 50_000);
     for i in 0..100_000 {
         index.remove(hash(i), i);
     }

@@ -61,9 +61,7 @@ impl Assembler {
 
     /// How many bytes of a range are held.
     pub fn covered(&self, range: Range<u64>) -> u64 {
-        self.overlapping(range.clone())
-            .map(|(start, end)| end.min(range.end) - start.max(range.start))
-            .sum()
+        self.overlapping(range.clone()).map(|(start, end)| end.min(range.end) - start.max(range.start)).sum()
     }
 
     /// Start and end of the runs that share bytes with a range, in order.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 
 use crate::event::{
-    Action, Batch, BatchId, BatchSpec, CountId, Event, Field, HandlerId, MonitorId, Outlet, Program, Scene, Value,
+    Action, Batch, BatchId, BatchSpec, CountId, Event, Field, HandlerId, MonitorId, Outlet, Program, Scene,
+    Value,
 };
 use crate::flow::FlowId;
 

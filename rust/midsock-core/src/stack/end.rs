@@ -193,7 +193,8 @@ impl<U> Engine<U> {
 
     /// The places of the flows that have not ended, in the order of their last packet.
     pub(super) fn open_flows(&self) -> Vec<u32> {
-        let mut open: Vec<u32> = self.table.places().filter(|place| !self.table.flow(*place).is_ended()).collect();
+        let mut open: Vec<u32> =
+            self.table.places().filter(|place| !self.table.flow(*place).is_ended()).collect();
         open.sort_by_key(|place| (self.table.flow(*place).last, self.table.extra(*place).number));
         open
     }

@@ -46,10 +46,10 @@ impl<U> Engine<U> {
     /// Finds or opens the segment's flow; returns whether there is one to go on with.
     #[inline]
     pub(super) fn look_up(&mut self, feed: Feed<'_>) -> bool {
-        let decoded = &self.decoded[self.current.packet];
-        let (key, hash, forward) = (decoded.key, decoded.hash, decoded.forward);
+        let decoded = self.ahead.at(self.current.packet);
+        let (hash, forward) = (decoded.hash, decoded.forward);
         self.current.raised = 0;
-        if let Some(place) = self.table.find(&key, hash) {
+        if let Some(place) = self.table.find_near(decoded.guess, &decoded.key, hash) {
             let flow = self.table.flow(place);
             let side = flow.sender(forward);
             let is_usual = !flow.is_ended() && !decoded.segment.flags.contains(TcpFlags::SYN);
@@ -72,6 +72,7 @@ impl<U> Engine<U> {
                 Belongs::Instead => self.vacate(place),
             }
         }
+        let key = self.ahead.at(self.current.packet).key;
         self.open(feed, &key, hash, forward)
     }
 
@@ -91,11 +92,10 @@ impl<U> Engine<U> {
     }
 
     fn belongs(&self, place: u32, side: Side) -> Belongs {
-        let segment = &self.decoded[self.current.packet].segment;
+        let segment = self.ahead.at(self.current.packet).segment;
         let (flow, extra) = (self.table.flow(place), self.table.extra(place));
         let (sender, receiver) = (&flow.ends[side.index()], &flow.ends[side.other().index()]);
-        let is_same_syn =
-            sender.flags.any(Flags::SYN) && Seq(segment.seq) == extra.details[side.index()].isn;
+        let is_same_syn = sender.flags.any(Flags::SYN) && Seq(segment.seq) == extra.details[side.index()].isn;
         let is_new_syn = segment.flags.is_syn_only() && !is_same_syn;
         if segment.flags.is_syn_ack() {
             let challenger = extra.trouble.as_ref().and_then(|trouble| trouble.challenger.as_ref());
@@ -125,7 +125,7 @@ impl<U> Engine<U> {
 
     /// A packet of a flow that ended changes its counters only.
     fn count_late(&mut self, feed: Feed<'_>, place: u32, side: Side) {
-        let length = self.decoded[self.current.packet].segment.length;
+        let length = self.ahead.at(self.current.packet).segment.length;
         let flow = self.table.flow_mut(place);
         flow.last = feed.packet.time;
         flow.packets[side.index()] += 1;
@@ -173,7 +173,7 @@ impl<U> Engine<U> {
 
     /// Opens a flow if the segment begins one, or may be one of a flow under way.
     fn open(&mut self, feed: Feed<'_>, key: &Key, hash: u32, forward: bool) -> bool {
-        let segment = self.decoded[self.current.packet].segment;
+        let segment = self.ahead.at(self.current.packet).segment;
         let starts = segment.flags.is_syn_only();
         if !starts && !self.config.midstream {
             self.statistics.orphans += 1;

@@ -35,7 +35,7 @@ impl<U> Engine<U> {
                 time: feed.packet.time,
                 detail: EventDetail::None,
             };
-            let decoded = &self.decoded[self.current.packet];
+            let decoded = self.ahead.at(self.current.packet);
             let scene = Scene {
                 event: &event,
                 packet: Some(feed.packet),
@@ -54,7 +54,7 @@ impl<U> Engine<U> {
 
     /// What a scope looks at, in any packet; unknown addresses are 0.0.0.0.
     pub(super) fn tuple_of(&self, feed: Feed<'_>) -> Tuple {
-        let decoded = &self.decoded[self.current.packet];
+        let decoded = self.ahead.at(self.current.packet);
         let segment = &decoded.segment;
         let (protocol, ports) = match decoded.outcome {
             Outcome::Tcp => (6, Some(segment.ports(feed.frame))),

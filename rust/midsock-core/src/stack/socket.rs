@@ -4,8 +4,9 @@ use super::stream::Fresh;
 use super::time::AppTimer;
 use super::{Call, Stack, Upcall};
 use crate::event::{
-    Batch, BatchId, BatchSpec, CountId, Event, EventDetail, EventId, Field, Filter, FlowView, HandlerId, Hook,
-    Kind, MonitorId, MonitorKind, Registration, RegistrationId, RegistryError, Scene, StreamSettings, Value,
+    Batch, BatchId, BatchSpec, CountId, Event, EventDetail, EventId, Field, Filter, FlowView, HandlerId,
+    Hook, Kind, MonitorId, MonitorKind, Registration, RegistrationId, RegistryError, Scene, StreamSettings,
+    Value,
 };
 use crate::flow::{EndReason, FlowId, FlowRecord, FlowStatistics};
 use crate::reassembly::{Gap, Overlap, Stream};
@@ -132,7 +133,7 @@ impl<U> Stack<U> {
         let is_of_packet = upcall.monitor.is_some() || place.is_some() && place == engine.current.place;
         let feed = self.feed().filter(|_| is_of_packet);
         let extra = place.map(|place| engine.table.extra(place));
-        let decoded = engine.decoded.get(engine.current.packet).filter(|_| feed.is_some());
+        let decoded = feed.map(|_| engine.ahead.at(engine.current.packet));
         Scene {
             event: &upcall.event,
             packet: feed.map(|feed| feed.packet),
@@ -355,7 +356,8 @@ impl<U> Stack<U> {
 
     fn drop_bytes(&mut self, place: u32, side: Side) {
         if let Some(stream) = &mut self.engine.table.extra_mut(place).details[side.index()].stream {
-            self.engine.statistics.reassembly = self.engine.statistics.reassembly.saturating_sub(stream.cost());
+            self.engine.statistics.reassembly =
+                self.engine.statistics.reassembly.saturating_sub(stream.cost());
             stream.held.clear();
             stream.backlog.clear();
         }
@@ -419,7 +421,11 @@ impl<U> Stack<U> {
     }
 
     /// Registers a wish for one flow alone.
-    pub fn register_flow(&mut self, flow: FlowId, wish: Registration) -> Result<Result<(), RegistryError>, NoFlow> {
+    pub fn register_flow(
+        &mut self,
+        flow: FlowId,
+        wish: Registration,
+    ) -> Result<Result<(), RegistryError>, NoFlow> {
         let place = self.place(flow)?;
         let program = self.engine.table.flow(place).program;
         Ok(self.engine.registry.extend(program, wish).map(|program| {

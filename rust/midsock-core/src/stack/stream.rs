@@ -294,15 +294,14 @@ impl<U> Engine<U> {
     pub(super) fn keep_unread(&mut self, feed: Feed<'_>, place: u32) {
         let fresh = self.current.fresh.take();
         let (flow, extra) = self.table.both_mut(place);
-        let program = self.registry.get(flow.program);
+        let brief = self.registry.brief(flow.program);
         let side = self.current.side;
         let flags = flow.ends[side.index()].flags;
-        let is_kept = program.settings.reassemble == Some(true) && !flags.any(Flags::DISCARD);
-        let retains = is_kept || flags.any(Flags::COLLECT);
+        let retains = brief.retains && !flags.any(Flags::DISCARD) || flags.any(Flags::COLLECT);
         if !flags.any(Flags::STREAM) && (!retains || fresh.is_none_or(|fresh| fresh.length == 0)) {
             return;
         }
-        let settings = program.settings;
+        let settings = self.registry.get(flow.program).settings;
         flow.ends[side.index()].flags.set(Flags::STREAM);
         let stream = extra.details[side.index()].stream.get_or_insert_default();
         let (cost, mut is_full) = (stream.cost(), false);
@@ -315,7 +314,8 @@ impl<U> Engine<U> {
             is_full = excess > 0;
             if is_full {
                 stream.backlog.consume(excess);
-                let count = &mut extra.trouble.get_or_insert_default().anomalies[Anomaly::UnreadFull as usize];
+                let count =
+                    &mut extra.trouble.get_or_insert_default().anomalies[Anomaly::UnreadFull as usize];
                 *count = count.saturating_add(1);
             }
         } else {
@@ -348,7 +348,7 @@ fn intake<'i, U>(
 
 /// Moves the head on, and with it the anchor that keeps offsets right, at least every 2 GiB.
 #[inline]
-fn advance(endpoint: &mut Endpoint, details: &mut Details, length: u32) {
+pub(super) fn advance(endpoint: &mut Endpoint, details: &mut Details, length: u32) {
     let head = endpoint.head.plus(length);
     if (head.0 ^ endpoint.head.0) >> 31 != 0 {
         details.anchor(endpoint.head);
@@ -439,8 +439,8 @@ impl Intake<'_> {
     fn hole_end(&self) -> Option<u64> {
         let head = self.details.offset(self.endpoint.head);
         let held = self.details.stream.as_ref().and_then(|stream| stream.held.first());
-        let lacking = lacks(self.endpoint, self.details)
-            .map(|end| head + end.since(self.endpoint.head).max(0) as u64);
+        let lacking =
+            lacks(self.endpoint, self.details).map(|end| head + end.since(self.endpoint.head).max(0) as u64);
         match (held, lacking) {
             (Some(held), Some(lacking)) => Some(held.min(lacking)),
             (held, lacking) => held.or(lacking),

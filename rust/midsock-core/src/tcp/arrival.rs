@@ -77,8 +77,7 @@ impl Arrival {
     }
 }
 
-const CONTROLS: TcpFlags =
-    TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0 | TcpFlags::ACK.0);
+const CONTROLS: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0 | TcpFlags::ACK.0);
 
 /// A segment this far from where its side is belongs to another time.
 const FAR: i32 = 1 << 30;

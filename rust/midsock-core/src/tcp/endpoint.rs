@@ -68,6 +68,12 @@ impl Flags {
         self.0 & bits.0 == bits.0
     }
 
+    /// These bits and those.
+    #[must_use]
+    pub const fn or(self, bits: Flags) -> Flags {
+        Flags(self.0 | bits.0)
+    }
+
     /// Sets these bits.
     #[inline]
     pub fn set(&mut self, bits: Flags) {
@@ -91,7 +97,7 @@ impl std::ops::BitOr for Flags {
     type Output = Flags;
 
     fn bitor(self, other: Flags) -> Flags {
-        Flags(self.0 | other.0)
+        self.or(other)
     }
 }
 

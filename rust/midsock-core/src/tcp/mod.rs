@@ -34,6 +34,14 @@ pub struct Connection<'c> {
     pub details: &'c mut [Details; 2],
 }
 
+impl Connection<'_> {
+    /// Both parts of one end.
+    #[inline]
+    pub fn end(&mut self, side: Side) -> (&mut Endpoint, &mut Details) {
+        (&mut self.ends[side.index()], &mut self.details[side.index()])
+    }
+}
+
 /// A state that an endpoint left for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -1,8 +1,26 @@
 //! The receiver's step: the other end takes the segment in.
 
-use super::{Arrival, Changes, Connection, Endpoint, Flags, Seq, State};
+use super::{Arrival, Changes, Connection, Details, Endpoint, Flags, Seq, State};
 use crate::wire::{Segment, TcpFlags, options};
 use crate::{Nanos, Side};
+
+/// Moves the endpoint `receiver`, which receives a plain segment (see [`Arrival::plain`]) from an end whose windows are
+/// shifted by `shift`.
+#[inline]
+pub fn step_plain(
+    receiver: &mut Endpoint,
+    details: &mut Details,
+    shift: u8,
+    segment: &Segment,
+    frame: &[u8],
+    now: Nanos,
+) {
+    receiver.acked = Seq(segment.ack);
+    receiver.edge = Seq(segment.ack).plus(u32::from(segment.window) << shift);
+    if receiver.flags.any(Flags::TIMING) {
+        end_timing(receiver, details, segment, frame, now);
+    }
+}
 
 /// Moves the endpoint that receives a segment of `side`: what the segment acknowledges, and its SYN or RST. Rejected
 /// segments must not come here.
@@ -15,14 +33,10 @@ pub fn step(
     arrival: &Arrival,
     now: Nanos,
 ) -> Changes {
-    let shift = connection.ends[side.index()].shift;
-    let receiver = &mut connection.ends[side.other().index()];
     if arrival.plain {
-        receiver.acked = Seq(segment.ack);
-        receiver.edge = Seq(segment.ack).plus(u32::from(segment.window) << shift);
-        if receiver.flags.any(Flags::TIMING) {
-            end_timing(connection, side.other(), segment, frame, now);
-        }
+        let shift = connection.ends[side.index()].shift;
+        let (receiver, details) = connection.end(side.other());
+        step_plain(receiver, details, shift, segment, frame, now);
         return Changes::default();
     }
     step_in_full(connection, side, segment, frame, now)
@@ -49,7 +63,8 @@ fn step_in_full(
         let scaled = if is_syn { 0 } else { connection.ends[side.index()].shift };
         acknowledge(&mut connection.ends[other.index()], segment, scaled);
         if connection.ends[other.index()].flags.any(Flags::TIMING) {
-            end_timing(connection, other, segment, frame, now);
+            let (receiver, details) = connection.end(other);
+            end_timing(receiver, details, segment, frame, now);
         }
     }
     let receiver = &connection.ends[other.index()];
@@ -99,12 +114,10 @@ fn acknowledge(receiver: &mut Endpoint, segment: &Segment, shift: u8) {
     }
 }
 
-fn end_timing(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: &[u8], now: Nanos) {
-    let (endpoint, details) = (&mut connection.ends[side.index()], &mut connection.details[side.index()]);
-    let echo =
-        if details.timestamps { options::timestamps(segment.options(frame)) } else { None };
+fn end_timing(receiver: &mut Endpoint, details: &mut Details, segment: &Segment, frame: &[u8], now: Nanos) {
+    let echo = if details.timestamps { options::timestamps(segment.options(frame)) } else { None };
     if details.rtt.acknowledge(now, Seq(segment.ack), echo.map(|(_, echo)| echo)) {
-        endpoint.flags.clear(Flags::TIMING);
+        receiver.flags.clear(Flags::TIMING);
     }
 }
 

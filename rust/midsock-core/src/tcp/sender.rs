@@ -8,6 +8,17 @@ use crate::{Nanos, Side};
 /// taken too large loses nothing.
 const UNKNOWN_SHIFT: u8 = 14;
 
+/// Moves the endpoint `sender`, which sent a plain segment (see [`Arrival::plain`]).
+#[inline]
+pub fn step_plain(sender: &mut Endpoint, details: &mut Details, segment: &Segment, frame: &[u8], now: Nanos) {
+    if segment.length > 0 {
+        sender.next = Seq(segment.seq).plus(segment.length);
+        if !sender.flags.any(Flags::TIMING) {
+            time(sender, details, segment, frame, now);
+        }
+    }
+}
+
 /// Moves the endpoint of `side`, which sent the segment. Rejected segments must not come here.
 #[inline]
 pub fn step(
@@ -18,14 +29,9 @@ pub fn step(
     arrival: &Arrival,
     now: Nanos,
 ) -> Changes {
-    let sender = &mut connection.ends[side.index()];
     if arrival.plain {
-        if segment.length > 0 {
-            sender.next = Seq(segment.seq).plus(segment.length);
-            if !sender.flags.any(Flags::TIMING) {
-                time(sender, &mut connection.details[side.index()], segment, frame, now);
-            }
-        }
+        let (sender, details) = connection.end(side);
+        step_plain(sender, details, segment, frame, now);
         return Changes::default();
     }
     step_in_full(connection, side, segment, frame, arrival, now)

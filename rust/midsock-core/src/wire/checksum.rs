@@ -22,40 +22,54 @@ pub enum Checksum {
 /// The sum of two pieces is the sum of the whole only if the first one has an even length.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u32 {
-    // The sum does not care how the bytes are grouped or ordered as long as pairs stay pairs (RFC 1071, 2), so words of
-    // 32 bits are taken in the machine's order, and the carries gather in the upper half of 64 bits: 2^32 words fit.
-    let (blocks, rest) = bytes.as_chunks::<64>();
-    let mut total = if blocks.is_empty() { 0 } else { sum_blocks(blocks) };
-    let (words, rest) = rest.as_chunks();
-    for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
+    u32::from(u16::from_be(fold(fold_once(sum_words(bytes)))))
+}
+
+/// A sum of 16-bit words in the machine's order that is congruent to that of `bytes`, the last one padded with zeros;
+/// below 2^62, and 0 only if all of them are.
+///
+/// The checksum does not care how the bytes are grouped or ordered as long as pairs stay pairs (RFC 1071, 2), so all
+/// that is left to do is to fold this to 16 bits and to put those into network order.
+#[inline]
+fn sum_words(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut total = 0_u64;
+    for words in words.chunks(1 << 16) {
+        total = total.wrapping_add(sum_run(words));
     }
     if !rest.is_empty() {
         let mut last = [0; 4];
         for (place, byte) in last.iter_mut().zip(rest) {
             *place = *byte;
         }
-        total += u64::from(u32::from_ne_bytes(last));
+        total = total.wrapping_add(u64::from(u32::from_ne_bytes(last)));
     }
-    let total = fold_once(fold_once(total)) as u32;
-    u32::from(u16::from_be(fold(total)))
+    total
 }
 
-/// The bulk of [`sum`], in lanes that the compiler keeps in vector registers; below 2^37.
-fn sum_blocks(blocks: &[[u8; 64]]) -> u64 {
-    let mut lanes = [0_u64; 16];
-    for block in blocks {
-        for (lane, word) in lanes.iter_mut().zip(block.as_chunks().0) {
-            *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
-        }
+/// The bulk of [`sum_words`], for at most 2^16 words of 32 bits: a loop that the compiler turns into vector
+/// instructions.
+///
+/// It keeps the sum of the words modulo 2^32, and the sum of their upper halves, which is exact. The sum of the lower
+/// halves is the first less 2^16 times the second, modulo 2^32, which it cannot reach. So a word costs two additions
+/// and a shift of its own width, and need not be widened.
+#[inline]
+fn sum_run(words: &[[u8; 4]]) -> u64 {
+    let (mut sum, mut upper) = (0_u32, 0_u32);
+    for word in words {
+        let word = u32::from_ne_bytes(*word);
+        sum = sum.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 16);
     }
-    lanes.into_iter().map(fold_once).sum()
+    let lower = sum.wrapping_sub(upper << 16);
+    u64::from(lower) + u64::from(upper)
 }
 
-/// Adds the upper half of 64 bits to the lower.
+/// A sum of 64 bits, below 2^63, in 32 bits: the upper half is added to the lower, and so is the carry of that.
 #[inline(always)]
-const fn fold_once(sum: u64) -> u64 {
-    (sum & 0xffff_ffff) + (sum >> 32)
+const fn fold_once(sum: u64) -> u32 {
+    let once = (sum & 0xffff_ffff) + (sum >> 32);
+    ((once & 0xffff_ffff) + (once >> 32)) as u32
 }
 
 /// Adds the carries of a sum back in, to 16 bits. The checksum is this one's complement.
@@ -96,6 +110,50 @@ pub fn pseudo_header(source: &[u8], destination: &[u8], length: u32) -> u32 {
 #[inline]
 const fn protocol_and_length(length: u32) -> u32 {
     ip::TCP as u32 + (length & 0xffff) + (length >> 16)
+}
+
+/// Whether the checksums of the segment and of its IPv4 header are right, by one pass over headers without IP options
+/// or extensions. If not, [`verify_tcp`] and [`verify_ipv4_header`] tell what there is to say.
+#[inline]
+pub fn are_right(frame: &[u8], segment: &Segment) -> bool {
+    let (network, transport) = (usize::from(segment.network), usize::from(segment.transport));
+    let header = |length: usize| frame.get(network..transport).filter(|header| header.len() == length);
+    let addresses = if segment.version == 4 {
+        let Some(header) = header(20).and_then(<[u8]>::first_chunk::<20>) else { return false };
+        let [fixed @ .., source, destination] = words::<20, 5>(header);
+        let addresses = source + destination;
+        if fold(fold_once(add(&fixed) + addresses)) != 0xffff {
+            return false;
+        }
+        addresses
+    } else {
+        let Some(header) = header(40).and_then(<[u8]>::last_chunk::<32>) else { return false };
+        add(&words::<32, 8>(header))
+    };
+    let Some(covered) = frame.get(transport..usize::from(segment.payload) + segment.captured as usize) else {
+        return false;
+    };
+    let Some((header, rest)) = covered.split_first_chunk::<20>() else { return false };
+    // All of it in the machine's order: what a right sum comes to reads the same in any.
+    let pseudo = addresses + u64::from(protocol_and_length(covered.len() as u32).to_be());
+    let sum = pseudo + add(&words::<20, 5>(header)) + sum_words(rest);
+    // A frame that was cut lacks part of what the checksum covers.
+    fold(fold_once(sum)) == 0xffff
+        && segment.captured == segment.length
+        && transport + usize::from(header[12] >> 4) * 4 == usize::from(segment.payload)
+}
+
+/// `N` bytes as `M` words of 32 bits in the machine's order.
+#[inline(always)]
+fn words<const N: usize, const M: usize>(bytes: &[u8; N]) -> [u64; M] {
+    let words = bytes.as_chunks().0;
+    std::array::from_fn(|i| u64::from(u32::from_ne_bytes(words[i])))
+}
+
+/// The sum of a few words of 32 bits.
+#[inline(always)]
+fn add(words: &[u64]) -> u64 {
+    words.iter().fold(0, |sum, word| sum.wrapping_add(*word))
 }
 
 /// Whether a segment's TCP checksum is right.
