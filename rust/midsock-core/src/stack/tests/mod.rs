@@ -89,7 +89,13 @@ fn read_all(stack: &mut Stack<u32>, upcall: &Upcall, _: &mut Vec<String>) {
 fn leave_unread(_: &mut Stack<u32>, _: &Upcall, _: &mut Vec<String>) {}
 
 fn wish(kind: Kind, hook: Hook, handler: u32) -> Registration {
-    Registration { event: kind.into(), hook, side: None, action: Action::Call(HandlerId(handler)), reads: true }
+    Registration {
+        event: kind.into(),
+        hook,
+        side: None,
+        action: Action::Call(HandlerId(handler)),
+        reads: true,
+    }
 }
 
 /// What a test runs its packets through.
@@ -165,7 +171,10 @@ impl Bench<'_> {
         for other in &results[1..] {
             assert_eq!(results[0].0, other.0);
         }
-        std::mem::replace(&mut results[0], (Result { lines: vec![], records: vec![], statistics: Statistics::default() }, vec![]))
+        std::mem::replace(
+            &mut results[0],
+            (Result { lines: vec![], records: vec![], statistics: Statistics::default() }, vec![]),
+        )
     }
 
     /// Runs the packets, and expects just these lines.
