@@ -165,7 +165,9 @@ impl Expr {
     /// An address lies in one of these networks.
     pub fn networks(field: Field, mut networks: Vec<IpNet>) -> Result<Expr, ExprError> {
         check(field, field.ty() == Type::Ip)?;
-        networks.iter_mut().for_each(|network| *network = network.trunc());
+        for network in &mut networks {
+            *network = network.trunc();
+        }
         networks.sort_unstable();
         networks.dedup();
         Ok(Expr::leaf(Node::Networks(field, networks)))

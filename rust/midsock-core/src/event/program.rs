@@ -152,11 +152,7 @@ impl Program {
         if branch.actions.is_empty() && branch.children.is_empty() {
             return;
         }
-        // A work list, since a forest may be deeper than the machine's stack: enter a node, or close one.
-        enum Work {
-            Enter(usize),
-            Close(u32),
-        }
+        // A work list, since a forest may be deeper than the machine's stack.
         let mut work = vec![Work::Enter(root)];
         while let Some(next) = work.pop() {
             match next {
@@ -261,6 +257,12 @@ struct Branch {
     filter: Filter,
     actions: Vec<(Option<Side>, Action)>,
     children: Vec<usize>,
+}
+
+/// What is still to be done with a branch that is emitted: enter it, or close the node that it became.
+enum Work {
+    Enter(usize),
+    Close(u32),
 }
 
 impl Forest {

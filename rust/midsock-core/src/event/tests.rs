@@ -98,7 +98,10 @@ fn every_field_has_a_name_of_its_own_and_a_value_of_its_type() {
         Stage::new(Kind::StateChange, EventDetail::StateChange(State::Listen, State::SynReceived)),
         Stage::new(Kind::ConnEnd, EventDetail::End(EndReason::Reset)),
         Stage::new(Kind::Anomaly, EventDetail::Anomaly(crate::tcp::Anomaly::BadFlags)),
-        Stage::new(Kind::Rexmit, EventDetail::Rexmit(Rexmit { kind: RexmitKind::Fin, repeated: 3, partial: true })),
+        Stage::new(
+            Kind::Rexmit,
+            EventDetail::Rexmit(Rexmit { kind: RexmitKind::Fin, repeated: 3, partial: true }),
+        ),
     ];
     let mut found = 0;
     for (field, name, ty) in Field::all() {
@@ -123,7 +126,8 @@ fn every_field_has_a_name_of_its_own_and_a_value_of_its_type() {
         }
         // Without packet and flow a field does not apply, but does no harm.
         let event = &stages[0].event;
-        let bare = Scene { event, packet: None, frame: &[], segment: None, sender: Client, flow: None, data: &[] };
+        let bare =
+            Scene { event, packet: None, frame: &[], segment: None, sender: Client, flow: None, data: &[] };
         let _ = field.get(&bare);
     }
     assert!(found > 400, "{found}");
@@ -134,12 +138,35 @@ fn every_field_has_a_name_of_its_own_and_a_value_of_its_type() {
 fn fields_say_what_is_there() {
     let stage = packet();
     for (name, value) in [
-        ("eth.vlan", 7), ("ip.version", 4), ("ip.ttl", 63), ("ip.tos", 4), ("tcp.sport", 4000), ("tcp.dport", 80),
-        ("tcp.seq", 1000), ("tcp.ack_seq", 2000), ("tcp.window", 500), ("tcp.flags", 0x18), ("tcp.length", 15),
-        ("tcp.mss", 1400), ("packet.interface", 3), ("flow.id", 0), ("flow.start", 9), ("flow.duration", 100),
-        ("flow.packets", 7), ("flow.bytes", 30), ("client.port", 4000), ("server.port", 80), ("sender.port", 4000),
-        ("receiver.port", 80), ("client.state", 4), ("server.state", 3), ("client.bytes", 10), ("server.packets", 4),
-        ("event.side", 0), ("event.time", 9), ("client.rexmits", 0),
+        ("eth.vlan", 7),
+        ("ip.version", 4),
+        ("ip.ttl", 63),
+        ("ip.tos", 4),
+        ("tcp.sport", 4000),
+        ("tcp.dport", 80),
+        ("tcp.seq", 1000),
+        ("tcp.ack_seq", 2000),
+        ("tcp.window", 500),
+        ("tcp.flags", 0x18),
+        ("tcp.length", 15),
+        ("tcp.mss", 1400),
+        ("packet.interface", 3),
+        ("flow.id", 0),
+        ("flow.start", 9),
+        ("flow.duration", 100),
+        ("flow.packets", 7),
+        ("flow.bytes", 30),
+        ("client.port", 4000),
+        ("server.port", 80),
+        ("sender.port", 4000),
+        ("receiver.port", 80),
+        ("client.state", 4),
+        ("server.state", 3),
+        ("client.bytes", 10),
+        ("server.packets", 4),
+        ("event.side", 0),
+        ("event.time", 9),
+        ("client.rexmits", 0),
     ] {
         assert!(stage.holds(number(name, Comparison::Eq, value)), "{name}");
         assert!(!stage.holds(number(name, Comparison::Ne, value)), "{name}");
@@ -181,11 +208,16 @@ fn flags_addresses_and_bytes() {
     let networks = |name: &str, nets: &[&str]| {
         stage.holds(Expr::networks(field(name), nets.iter().map(|net| net.parse().unwrap()).collect()))
     };
-    assert!(networks("ip.src", &["10.0.0.0/8", "192.0.2.0/24"]) && !networks("ip.dst", &["192.0.2.0/24", "::/0"]));
+    assert!(
+        networks("ip.src", &["10.0.0.0/8", "192.0.2.0/24"]) && !networks("ip.dst", &["192.0.2.0/24", "::/0"])
+    );
     assert!(networks("server.ip", &["198.51.100.1/32"]));
     assert!(stage.holds(Expr::starts_with(Field::Payload, b"GET ".to_vec())));
     assert!(!stage.holds(Expr::starts_with(Field::Payload, b"POST".to_vec())));
-    assert!(stage.holds(Expr::contains(Field::Payload, b"index")) && stage.holds(Expr::contains(Field::Payload, b"")));
+    assert!(
+        stage.holds(Expr::contains(Field::Payload, b"index"))
+            && stage.holds(Expr::contains(Field::Payload, b""))
+    );
     assert!(stage.holds(Expr::matches(Field::Payload, r"^GET /\w+\.html$")));
     assert!(!stage.holds(Expr::matches(Field::Payload, r"^get")));
     assert!(stage.holds(Expr::matches(Field::Payload, r"(?i)^get")));
@@ -453,7 +485,9 @@ fn registrations_that_cannot_be_say_why() {
         "ON_CONN_NEW_DATA cannot be handled at PRE_TCP: choose POST_TCP"
     );
     let state = Registration { hook: Hook::PreTcp, ..wish(Kind::StateChange, 1) };
-    assert!(registry.register(monitor, state).unwrap_err().to_string().ends_with("choose POST_SND or POST_TCP"));
+    assert!(
+        registry.register(monitor, state).unwrap_err().to_string().ends_with("choose POST_SND or POST_TCP")
+    );
     let raw = registry.open(MonitorKind::Raw, Scope::any(), StreamSettings::default());
     assert_eq!(
         registry.register(raw, wish(Kind::ConnStart, 1)).unwrap_err().to_string(),
@@ -481,7 +515,8 @@ fn programs_follow_their_registrations() {
     assert_eq!(fire(registry.get(number), &packet()).actions, [2]);
     assert_eq!(registry.take_released(), [HandlerId(1)]);
     assert!(registry.take_released().is_empty());
-    let other = registry.open(MonitorKind::Stream, Scope::parse("tcp port 80").unwrap(), StreamSettings::default());
+    let other =
+        registry.open(MonitorKind::Stream, Scope::parse("tcp port 80").unwrap(), StreamSettings::default());
     let both = registry.program_for(&tuple()).unwrap();
     assert_ne!(both, number);
     assert_eq!(registry.monitors_of(both), [monitor, other]);
@@ -528,7 +563,9 @@ fn programs_know_whether_bytes_are_wanted() {
     };
     let counted = Registration { action: Action::Count(CountId(0)), ..wish(Kind::NewData, 1) };
     let register = |wish: Registration| {
-        move |registry: &mut Registry, monitor| drop(registry.register(monitor, wish).unwrap())
+        move |registry: &mut Registry, monitor| {
+            registry.register(monitor, wish).unwrap();
+        }
     };
     assert_eq!(check(&register(wish(Kind::PktIn, 1))), (false, false));
     assert_eq!(check(&register(counted)), (false, false));
@@ -605,12 +642,15 @@ fn new_data_of_a_side_becomes_one_row_per_burst() {
     rows_of.push(1, Server, 2, b"34");
     rows_of.push(1, Client, 12, b"ij");
     let text = str::to_owned;
-    assert_eq!(rows(&rows_of.take()), [
-        (1, 0, 0, 6, text("abcdef")),
-        (2, 0, 5, 3, text("xyz")),
-        (1, 1, 0, 4, text("1234")),
-        (1, 0, 10, 4, text("ghij")),
-    ]);
+    assert_eq!(
+        rows(&rows_of.take()),
+        [
+            (1, 0, 0, 6, text("abcdef")),
+            (2, 0, 5, 3, text("xyz")),
+            (1, 1, 0, 4, text("1234")),
+            (1, 0, 10, 4, text("ghij")),
+        ]
+    );
     // The next burst begins anew.
     rows_of.push(1, Client, 14, b"k");
     rows_of.batch.end_burst();
@@ -658,7 +698,11 @@ fn columns_have_the_types_of_their_fields_and_nulls_where_they_do_not_apply() {
     assert!(column("tcp.ack").as_boolean().value(0) && !column("tcp.syn").as_boolean().value(0));
     assert_eq!(column("event.time").as_primitive::<TimestampNanosecondType>().value(0), 9);
     assert_eq!(column("tcp.payload").as_binary::<i64>().value(0), b"GET /index.html");
-    assert!(column("tcp.tsval").is_null(0) && column("event.offset").is_null(0) && column("event.data").is_null(0));
+    assert!(
+        column("tcp.tsval").is_null(0)
+            && column("event.offset").is_null(0)
+            && column("event.data").is_null(0)
+    );
     assert_eq!(column("event.offset").as_primitive::<UInt64Type>().value(1), 1);
     assert_eq!(column("event.data").as_binary::<i64>().value(1), b"hello");
 }

@@ -262,8 +262,12 @@ impl Model {
     /// The payloads due, earliest tick first.
     fn advance(&mut self, now: Nanos) -> Vec<u64> {
         self.tick = self.tick.max(Model::tick_of(now));
-        let mut due: Vec<(u64, u64)> =
-            self.timers.iter().filter(|(_, (_, due))| *due <= self.tick).map(|(p, (_, due))| (*due, *p)).collect();
+        let mut due: Vec<(u64, u64)> = self
+            .timers
+            .iter()
+            .filter(|(_, (_, due))| *due <= self.tick)
+            .map(|(p, (_, due))| (*due, *p))
+            .collect();
         due.sort_unstable();
         self.timers.retain(|_, (_, due)| *due > self.tick);
         due.into_iter().map(|(_, payload)| payload).collect()

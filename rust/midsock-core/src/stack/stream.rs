@@ -52,7 +52,12 @@ pub(super) fn data_of<'d, U>(
         return &[];
     };
     match (feed, fresh) {
-        (Some(feed), Some(fresh)) if fresh.side == event.side => fresh.bytes(feed.frame),
+        (Some(feed), Some(fresh)) if fresh.side == event.side => {
+            // All of them, also those that an earlier handler has read.
+            let read = fresh.offset.saturating_sub(offset) as usize;
+            let start = (fresh.start as usize).saturating_sub(read);
+            feed.frame.get(start..(fresh.start + fresh.length) as usize).unwrap_or_default()
+        }
         _ => {
             let stream = extra.details[event.side.index()].stream.as_deref();
             stream.map_or(&[], |stream| stream.backlog.at(offset, length as usize))

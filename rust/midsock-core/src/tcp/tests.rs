@@ -1,8 +1,8 @@
 use super::*;
 use crate::Nanos;
 use crate::Side::{Client, Server};
-use crate::wire::{Segment, TcpFlags, TcpFrame};
 use crate::wire::{self, Outcome};
+use crate::wire::{Segment, TcpFlags, TcpFrame};
 
 const SYN: TcpFlags = TcpFlags::SYN;
 const ACK: TcpFlags = TcpFlags::ACK;
@@ -125,20 +125,23 @@ fn repeats(arrival: Arrival, kind: RexmitKind, repeated: u32, partial: bool) {
 fn a_connection_from_open_to_close() {
     use State::*;
     let mut talk = Talk::new();
-    script(&mut talk, &[
-        (Client, SYN, C, 0, 0, SynSent, SynReceived),
-        (Server, SYN_ACK, S, C + 1, 0, Established, SynReceived),
-        (Client, ACK, C + 1, S + 1, 0, Established, Established),
-        (Client, ACK, C + 1, S + 1, 100, Established, Established),
-        (Server, ACK, S + 1, C + 101, 200, Established, Established),
-        // Half-close: the client is done, the server goes on.
-        (Client, FIN_ACK, C + 101, S + 201, 50, FinWait1, CloseWait),
-        (Server, ACK, S + 201, C + 152, 0, FinWait2, CloseWait),
-        (Server, ACK, S + 201, C + 152, 300, FinWait2, CloseWait),
-        (Client, ACK, C + 152, S + 501, 0, FinWait2, CloseWait),
-        (Server, FIN_ACK, S + 501, C + 152, 0, TimeWait, LastAck),
-        (Client, ACK, C + 152, S + 502, 0, TimeWait, Closed),
-    ]);
+    script(
+        &mut talk,
+        &[
+            (Client, SYN, C, 0, 0, SynSent, SynReceived),
+            (Server, SYN_ACK, S, C + 1, 0, Established, SynReceived),
+            (Client, ACK, C + 1, S + 1, 0, Established, Established),
+            (Client, ACK, C + 1, S + 1, 100, Established, Established),
+            (Server, ACK, S + 1, C + 101, 200, Established, Established),
+            // Half-close: the client is done, the server goes on.
+            (Client, FIN_ACK, C + 101, S + 201, 50, FinWait1, CloseWait),
+            (Server, ACK, S + 201, C + 152, 0, FinWait2, CloseWait),
+            (Server, ACK, S + 201, C + 152, 300, FinWait2, CloseWait),
+            (Client, ACK, C + 152, S + 501, 0, FinWait2, CloseWait),
+            (Server, FIN_ACK, S + 501, C + 152, 0, TimeWait, LastAck),
+            (Client, ACK, C + 152, S + 502, 0, TimeWait, Closed),
+        ],
+    );
     let [client, server] = &talk.details;
     assert_eq!((client.isn, client.fin), (Seq(C), Seq(C + 151)));
     assert_eq!((server.isn, server.fin), (Seq(S), Seq(S + 501)));
@@ -147,35 +150,44 @@ fn a_connection_from_open_to_close() {
 #[test]
 fn the_server_may_close_first_and_a_fin_may_acknowledge_a_fin() {
     use State::*;
-    script(&mut Talk::established(), &[
-        (Server, FIN_ACK, S + 1, C + 1, 10, CloseWait, FinWait1),
-        (Client, FIN_ACK, C + 1, S + 12, 0, LastAck, TimeWait),
-        (Server, ACK, S + 12, C + 2, 0, Closed, TimeWait),
-    ]);
+    script(
+        &mut Talk::established(),
+        &[
+            (Server, FIN_ACK, S + 1, C + 1, 10, CloseWait, FinWait1),
+            (Client, FIN_ACK, C + 1, S + 12, 0, LastAck, TimeWait),
+            (Server, ACK, S + 12, C + 2, 0, Closed, TimeWait),
+        ],
+    );
 }
 
 #[test]
 fn both_ends_may_close_at_once() {
     use State::*;
-    script(&mut Talk::established(), &[
-        (Client, FIN_ACK, C + 1, S + 1, 0, FinWait1, CloseWait),
-        // The server had not yet received the client's FIN when it sent this; from here, it had to.
-        (Server, FIN_ACK, S + 1, C + 1, 0, Closing, LastAck),
-        (Client, ACK, C + 2, S + 2, 0, Closing, Closed),
-        (Server, ACK, S + 2, C + 2, 0, TimeWait, Closed),
-    ]);
+    script(
+        &mut Talk::established(),
+        &[
+            (Client, FIN_ACK, C + 1, S + 1, 0, FinWait1, CloseWait),
+            // The server had not yet received the client's FIN when it sent this; from here, it had to.
+            (Server, FIN_ACK, S + 1, C + 1, 0, Closing, LastAck),
+            (Client, ACK, C + 2, S + 2, 0, Closing, Closed),
+            (Server, ACK, S + 2, C + 2, 0, TimeWait, Closed),
+        ],
+    );
 }
 
 #[test]
 fn both_ends_may_open_at_once() {
     use State::*;
-    script(&mut Talk::new(), &[
-        (Client, SYN, C, 0, 0, SynSent, SynReceived),
-        (Server, SYN, S, 0, 0, SynReceived, SynReceived),
-        (Client, SYN_ACK, C, S + 1, 0, SynReceived, Established),
-        (Server, SYN_ACK, S, C + 1, 0, Established, Established),
-        (Client, ACK, C + 1, S + 1, 10, Established, Established),
-    ]);
+    script(
+        &mut Talk::new(),
+        &[
+            (Client, SYN, C, 0, 0, SynSent, SynReceived),
+            (Server, SYN, S, 0, 0, SynReceived, SynReceived),
+            (Client, SYN_ACK, C, S + 1, 0, SynReceived, Established),
+            (Server, SYN_ACK, S, C + 1, 0, Established, Established),
+            (Client, ACK, C + 1, S + 1, 10, Established, Established),
+        ],
+    );
 }
 
 #[test]
@@ -364,10 +376,13 @@ fn data_in_a_syn_may_be_acknowledged_or_not() {
         let arrival = talk.send(Server, SYN_ACK, S, ack, 0);
         assert!(!arrival.rejected && arrival.anomalies.is_empty(), "{ack}: {arrival:?}");
         let again = talk.send(Client, ACK, rest, S + 1, 20);
-        assert_eq!(again.rexmit.map(|rexmit| (rexmit.kind, rexmit.repeated)), match ack {
-            _ if ack == C + 1 => Some((RexmitKind::Data, 10)),
-            _ => None,
-        });
+        assert_eq!(
+            again.rexmit.map(|rexmit| (rexmit.kind, rexmit.repeated)),
+            match ack {
+                _ if ack == C + 1 => Some((RexmitKind::Data, 10)),
+                _ => None,
+            }
+        );
         assert_eq!(talk.states(), (State::Established, State::Established));
     }
     let mut talk = Talk::new();
@@ -416,8 +431,14 @@ fn options_of_the_handshake_are_kept() {
     talk.send_with(Client, SYN, C, 0, 0, |f| f.mss(1460).sack_permitted().timestamps(7, 0).window_scale(5));
     talk.send_with(Server, SYN_ACK, S, C + 1, 0, |f| f.mss(1400));
     let [client, server] = &talk.details;
-    assert_eq!((client.mss, client.sack_permitted, client.timestamps, client.scale), (1460, true, true, Some(5)));
-    assert_eq!((server.mss, server.sack_permitted, server.timestamps, server.scale), (1400, false, false, None));
+    assert_eq!(
+        (client.mss, client.sack_permitted, client.timestamps, client.scale),
+        (1460, true, true, Some(5))
+    );
+    assert_eq!(
+        (server.mss, server.sack_permitted, server.timestamps, server.scale),
+        (1400, false, false, None)
+    );
 }
 
 #[test]
@@ -492,7 +513,10 @@ fn sequence_numbers_wrap() {
         assert_eq!(talk.states(), (State::TimeWait, State::Closed));
     }
     assert!(Seq(1).after(Seq(u32::MAX)) && Seq(u32::MAX).before(Seq(0)));
-    assert_eq!((Seq(5).since(Seq(u32::MAX)), Seq(2).minus(3), Seq(u32::MAX).plus(2)), (6, Seq(u32::MAX), Seq(1)));
+    assert_eq!(
+        (Seq(5).since(Seq(u32::MAX)), Seq(2).minus(3), Seq(u32::MAX).plus(2)),
+        (6, Seq(u32::MAX), Seq(1))
+    );
 }
 
 #[test]

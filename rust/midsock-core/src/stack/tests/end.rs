@@ -12,10 +12,10 @@ const ENDS: &[Kind] = &[Kind::ConnEnd];
 fn idle_flows_end_though_others_stay_busy() {
     let mut talk = Talk::new();
     // 1 never gets past its SYN, 2 is established, 3 is closing.
-    talk.from_port(1).send(Client, SYN, 1000, 0, b"");
-    talk.from_port(2).open();
-    talk.from_port(3).open().fin(Client).ack(Server);
-    talk.from_port(4).open();
+    talk.port(1).send(Client, SYN, 1000, 0, b"");
+    talk.port(2).open();
+    talk.port(3).open().fin(Client).ack(Server);
+    talk.port(4).open();
     for _ in 0..4200 {
         talk.wait(SECOND).say(Client, b".");
     }
@@ -27,17 +27,30 @@ fn idle_flows_end_though_others_stay_busy() {
 #[test]
 fn a_flow_times_out_by_the_state_it_is_in() {
     for (ends_at, prepare) in [
-        (120, &(|talk: &mut Talk| drop(talk.send(Client, SYN, 1000, 0, b""))) as &dyn Fn(&mut Talk)),
-        (3600, &|talk: &mut Talk| drop(talk.open())),
-        (600, &|talk: &mut Talk| drop(talk.open().fin(Client))),
+        (
+            120,
+            &(|talk: &mut Talk| {
+                talk.send(Client, SYN, 1000, 0, b"");
+            }) as &dyn Fn(&mut Talk),
+        ),
+        (3600, &|talk: &mut Talk| {
+            talk.open();
+        }),
+        (600, &|talk: &mut Talk| {
+            talk.open().fin(Client);
+        }),
         // It was established for longer than the time-out of the handshake before it began to close.
-        (600, &|talk: &mut Talk| drop(talk.open().wait(500 * SECOND).fin(Client))),
-        (600, &|talk: &mut Talk| drop(talk.open().wait(3000 * SECOND).fin(Server))),
+        (600, &|talk: &mut Talk| {
+            talk.open().wait(500 * SECOND).fin(Client);
+        }),
+        (600, &|talk: &mut Talk| {
+            talk.open().wait(3000 * SECOND).fin(Server);
+        }),
     ] {
         let mut talk = Talk::new();
         prepare(&mut talk);
         let last = talk.now;
-        talk.from_port(9);
+        talk.port(9);
         for second in [ends_at - 1, ends_at + 1] {
             talk.now = last + second * SECOND;
             talk.send(Client, SYN, second as u32, 0, b"").reset(Server);
@@ -57,7 +70,7 @@ fn a_full_table_ignores_new_flows() {
     (bench.config.max_flows, bench.config.full) = (2, FullPolicy::Ignore);
     let mut talk = Talk::new();
     for port in 1..=4 {
-        talk.from_port(port).send(Client, SYN, 1000, 0, b"");
+        talk.port(port).send(Client, SYN, 1000, 0, b"");
     }
     let (result, _) = bench.run(&talk.frames);
     assert_eq!(result.lines, ["START client", "#1 START client", "END end", "#1 END end"]);
@@ -70,20 +83,25 @@ fn a_flood_of_syns_evicts_no_established_flow() {
     bench.config.max_flows = 40;
     let mut talk = Talk::new();
     for port in 1..=20 {
-        talk.from_port(port).open();
+        talk.port(port).open();
     }
     for port in 100..1100 {
-        talk.from_port(port).send(Client, SYN, 1000, 0, b"");
+        talk.port(port).send(Client, SYN, 1000, 0, b"");
     }
     for port in 1..=20 {
-        talk.from_port(port).next = [1001, 5001];
+        talk.port(port).next = [1001, 5001];
         talk.say(Client, b"still here").close();
     }
     let (result, records) = bench.run(&talk.frames);
     assert_eq!(result.statistics.evicted, 980);
     assert_eq!(records.len(), 1020);
     assert_eq!(records.iter().filter(|record| record.sides[0].bytes == 10).count(), 20);
-    assert!(records.iter().filter(|record| record.number < 20).all(|record| record.reason == Some(crate::flow::EndReason::Closed)));
+    assert!(
+        records
+            .iter()
+            .filter(|record| record.number < 20)
+            .all(|record| record.reason == Some(crate::flow::EndReason::Closed))
+    );
 }
 
 #[test]
@@ -91,17 +109,13 @@ fn with_established_flows_only_new_ones_are_ignored_until_some_are_idle() {
     let mut bench = Bench { kinds: &[Kind::ConnStart, Kind::ConnEnd], ..Bench::default() };
     bench.config.max_flows = 2;
     let mut talk = Talk::new();
-    talk.from_port(1).open().from_port(2).open().from_port(3).send(Client, SYN, 1, 0, b"");
-    talk.wait(61 * SECOND).from_port(4).send(Client, SYN, 1, 0, b"");
+    talk.port(1).open().port(2).open().port(3).send(Client, SYN, 1, 0, b"");
+    talk.wait(61 * SECOND).port(4).send(Client, SYN, 1, 0, b"");
     let (result, _) = bench.run(&talk.frames);
-    assert_eq!(result.lines, [
-        "START client",
-        "#1 START client",
-        "END evicted",
-        "#2 START client",
-        "#1 END end",
-        "#2 END end",
-    ]);
+    assert_eq!(
+        result.lines,
+        ["START client", "#1 START client", "END evicted", "#2 START client", "#1 END end", "#2 END end",]
+    );
     assert_eq!((result.statistics.ignored, result.statistics.evicted), (1, 1));
 }
 
@@ -111,7 +125,7 @@ fn flows_that_ended_make_room_first() {
     bench.config.max_flows = 3;
     let mut talk = Talk::new();
     for port in 1..=50 {
-        talk.from_port(port).open();
+        talk.port(port).open();
         if port > 2 {
             talk.close();
         }
@@ -142,13 +156,10 @@ fn a_stopped_flow_is_told_of_once_and_then_only_passes() {
     };
     let mut talk = Talk::opened();
     talk.again(Client, 3, b"held").say(Client, b"one").say(Client, b"two").ack(Server).close();
-    let records = bench.expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+7 oneheld",
-        "  stopped",
-        "END stopped",
-    ]);
+    let records = bench.expect(
+        &talk,
+        &["START client", "SETUP client", "NEW_DATA client 0+7 oneheld", "  stopped", "END stopped"],
+    );
     assert_eq!(records[0].sides[0].packets, 7, "what passes is still counted");
     // The tuple may be used again.
     talk.next = [70_000, 80_000];
@@ -217,18 +228,21 @@ fn timers_fire_once_their_time_is_past() {
     for _ in 0..8 {
         talk.wait(SECOND).ack(Client);
     }
-    talk.close().wait(1000 * SECOND).from_port(9).send(Client, SYN, 1, 0, b"");
-    Bench { act: &act, kinds: &[Kind::ConnSetup, Kind::Timer], ..Bench::default() }.expect(&talk, &[
-        "SETUP client",
-        "TIMER 6",
-        "h8 TIMER 6",
-        "TIMER 2",
-        "h4 TIMER 2",
-        "h5 TIMER 3",
-        "TIMER 7",
-        "h9 TIMER 7",
-        "TIMER 1",
-    ]);
+    talk.close().wait(1000 * SECOND).port(9).send(Client, SYN, 1, 0, b"");
+    Bench { act: &act, kinds: &[Kind::ConnSetup, Kind::Timer], ..Bench::default() }.expect(
+        &talk,
+        &[
+            "SETUP client",
+            "TIMER 6",
+            "h8 TIMER 6",
+            "TIMER 2",
+            "h4 TIMER 2",
+            "h5 TIMER 3",
+            "TIMER 7",
+            "h9 TIMER 7",
+            "TIMER 1",
+        ],
+    );
 }
 
 #[test]
@@ -242,7 +256,8 @@ fn a_timer_set_before_the_first_packet_counts_from_that() {
         let gone = stack.set_timer(None, SECOND, Some(HandlerId(2)), 2).unwrap();
         assert!(stack.cancel_timer(gone));
     };
-    let mut stack = Bench { act: &act, kinds: &[], prepare: &prepare, ..Bench::default() }.open(&talk.frames, 1);
+    let mut stack =
+        Bench { act: &act, kinds: &[], prepare: &prepare, ..Bench::default() }.open(&talk.frames, 1);
     let mut fired = Vec::new();
     loop {
         match stack.step().unwrap() {

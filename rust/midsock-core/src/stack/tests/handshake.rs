@@ -12,14 +12,17 @@ fn rexmits(rexmits: &Rexmits) -> [u32; 4] {
 fn a_conversation() {
     let mut talk = Talk::opened();
     talk.say(Client, b"hello").say(Server, b"good").say(Server, b" day").ack(Client).close();
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+5 hello",
-        "NEW_DATA server 0+4 good",
-        "NEW_DATA server 4+4  day",
-        "END closed",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+5 hello",
+            "NEW_DATA server 0+4 good",
+            "NEW_DATA server 4+4  day",
+            "END closed",
+        ],
+    );
     let record = &records[0];
     assert_eq!(records.len(), 1);
     assert!(record.handshake && !record.midstream);
@@ -40,7 +43,8 @@ fn it_is_the_same_over_ipv6_and_in_vlans() {
         talk.ends = ["[2001:db8::2]:4000".parse().unwrap(), "[2001:db8::1]:80".parse().unwrap()];
         talk.vlan = vlan;
         talk.open().say(Client, b"hello").close();
-        let records = expect(&talk, &["START client", "SETUP client", "NEW_DATA client 0+5 hello", "END closed"]);
+        let records =
+            expect(&talk, &["START client", "SETUP client", "NEW_DATA client 0+5 hello", "END closed"]);
         assert_eq!(records[0].sides.each_ref().map(|side| side.address), talk.ends);
         assert_eq!(records[0].vlan[0], talk.vlan.first().copied().unwrap_or(0));
     }
@@ -57,16 +61,19 @@ fn two_vlans_with_one_tuple_are_two_flows() {
     while let (Some(a), Some(b)) = (a.next(), b.next()) {
         talk.frames.extend([a, b]);
     }
-    expect(&talk, &[
-        "START client",
-        "#1 START client",
-        "SETUP client",
-        "#1 SETUP client",
-        "NEW_DATA client 0+3 one",
-        "#1 NEW_DATA client 0+3 two",
-        "END end",
-        "#1 END end",
-    ]);
+    expect(
+        &talk,
+        &[
+            "START client",
+            "#1 START client",
+            "SETUP client",
+            "#1 SETUP client",
+            "NEW_DATA client 0+3 one",
+            "#1 NEW_DATA client 0+3 two",
+            "END end",
+            "#1 END end",
+        ],
+    );
 }
 
 #[test]
@@ -74,20 +81,23 @@ fn states_change_in_order() {
     let bench = Bench { kinds: &[Kind::StateChange, Kind::ConnSetup, Kind::ConnEnd], ..Bench::default() };
     let mut talk = Talk::opened();
     talk.say(Client, b"hello").close();
-    bench.expect(&talk, &[
-        "STATE_CHANGE client CLOSED > SYN-SENT",
-        "STATE_CHANGE server LISTEN > SYN-RECEIVED",
-        "STATE_CHANGE client SYN-SENT > ESTABLISHED",
-        "STATE_CHANGE server SYN-RECEIVED > ESTABLISHED",
-        "SETUP client",
-        "STATE_CHANGE client ESTABLISHED > FIN-WAIT-1",
-        "STATE_CHANGE server ESTABLISHED > CLOSE-WAIT",
-        "STATE_CHANGE server CLOSE-WAIT > LAST-ACK",
-        "STATE_CHANGE client FIN-WAIT-1 > FIN-WAIT-2",
-        "STATE_CHANGE client FIN-WAIT-2 > TIME-WAIT",
-        "STATE_CHANGE server LAST-ACK > CLOSED",
-        "END closed",
-    ]);
+    bench.expect(
+        &talk,
+        &[
+            "STATE_CHANGE client CLOSED > SYN-SENT",
+            "STATE_CHANGE server LISTEN > SYN-RECEIVED",
+            "STATE_CHANGE client SYN-SENT > ESTABLISHED",
+            "STATE_CHANGE server SYN-RECEIVED > ESTABLISHED",
+            "SETUP client",
+            "STATE_CHANGE client ESTABLISHED > FIN-WAIT-1",
+            "STATE_CHANGE server ESTABLISHED > CLOSE-WAIT",
+            "STATE_CHANGE server CLOSE-WAIT > LAST-ACK",
+            "STATE_CHANGE client FIN-WAIT-1 > FIN-WAIT-2",
+            "STATE_CHANGE client FIN-WAIT-2 > TIME-WAIT",
+            "STATE_CHANGE server LAST-ACK > CLOSED",
+            "END closed",
+        ],
+    );
 }
 
 /// The states that a handler sees, at each hook.
@@ -111,19 +121,44 @@ fn hooks_see_both_ends_as_they_are_then() {
         ..Bench::default()
     };
     let mut talk = Talk::new();
-    talk.send(Client, SYN, 1000, 0, b"").send(Server, SYN_ACK, 5000, 1001, b"").send(Client, ACK, 1001, 5001, b"x");
-    bench.expect(&talk, &[
-        "PRE_TCP PKT_IN client", "  CLOSED LISTEN", "  next None unread 0",
-        "POST_SND PKT_IN client", "  SYN-SENT LISTEN", "  next Some(1001) unread 0",
-        "PKT_IN client", "  SYN-SENT SYN-RECEIVED", "  next Some(1001) unread 0",
-        "PRE_TCP PKT_IN server", "  SYN-SENT SYN-RECEIVED", "  next Some(1001) unread 0",
-        "POST_SND PKT_IN server", "  SYN-SENT SYN-RECEIVED", "  next Some(1001) unread 0",
-        "PKT_IN server", "  ESTABLISHED SYN-RECEIVED", "  next Some(1001) unread 0",
-        "PRE_TCP PKT_IN client", "  ESTABLISHED SYN-RECEIVED", "  next Some(1001) unread 0",
-        "POST_SND PKT_IN client", "  ESTABLISHED SYN-RECEIVED", "  next Some(1002) unread 0",
-        "PKT_IN client", "  ESTABLISHED ESTABLISHED", "  next Some(1002) unread 1",
-        "NEW_DATA client 0+1 x", "  ESTABLISHED ESTABLISHED", "  next Some(1002) unread 1",
-    ]);
+    talk.send(Client, SYN, 1000, 0, b"")
+        .send(Server, SYN_ACK, 5000, 1001, b"")
+        .send(Client, ACK, 1001, 5001, b"x");
+    bench.expect(
+        &talk,
+        &[
+            "PRE_TCP PKT_IN client",
+            "  CLOSED LISTEN",
+            "  next None unread 0",
+            "POST_SND PKT_IN client",
+            "  SYN-SENT LISTEN",
+            "  next Some(1001) unread 0",
+            "PKT_IN client",
+            "  SYN-SENT SYN-RECEIVED",
+            "  next Some(1001) unread 0",
+            "PRE_TCP PKT_IN server",
+            "  SYN-SENT SYN-RECEIVED",
+            "  next Some(1001) unread 0",
+            "POST_SND PKT_IN server",
+            "  SYN-SENT SYN-RECEIVED",
+            "  next Some(1001) unread 0",
+            "PKT_IN server",
+            "  ESTABLISHED SYN-RECEIVED",
+            "  next Some(1001) unread 0",
+            "PRE_TCP PKT_IN client",
+            "  ESTABLISHED SYN-RECEIVED",
+            "  next Some(1001) unread 0",
+            "POST_SND PKT_IN client",
+            "  ESTABLISHED SYN-RECEIVED",
+            "  next Some(1002) unread 0",
+            "PKT_IN client",
+            "  ESTABLISHED ESTABLISHED",
+            "  next Some(1002) unread 1",
+            "NEW_DATA client 0+1 x",
+            "  ESTABLISHED ESTABLISHED",
+            "  next Some(1002) unread 1",
+        ],
+    );
 }
 
 #[test]
@@ -137,11 +172,14 @@ fn a_state_change_is_told_to_the_sender_hook_first() {
     };
     let mut talk = Talk::new();
     talk.send(Client, SYN, 1000, 0, b"");
-    bench.expect(&talk, &[
-        "h1 POST_SND STATE_CHANGE client CLOSED > SYN-SENT",
-        "STATE_CHANGE client CLOSED > SYN-SENT",
-        "STATE_CHANGE server LISTEN > SYN-RECEIVED",
-    ]);
+    bench.expect(
+        &talk,
+        &[
+            "h1 POST_SND STATE_CHANGE client CLOSED > SYN-SENT",
+            "STATE_CHANGE client CLOSED > SYN-SENT",
+            "STATE_CHANGE server LISTEN > SYN-RECEIVED",
+        ],
+    );
 }
 
 #[test]
@@ -152,14 +190,17 @@ fn retransmissions_of_the_handshake_start_nothing_anew() {
     talk.send(Server, SYN_ACK, 5000, 1001, b"").wait(SECOND).send(Server, SYN_ACK, 5000, 1001, b"");
     talk.next = [1001, 5001];
     talk.ack(Client).close();
-    let records = expect(&talk, &[
-        "START client",
-        "REXMIT client syn 0",
-        "REXMIT client syn 0",
-        "REXMIT server synack 0",
-        "SETUP client",
-        "END closed",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "REXMIT client syn 0",
+            "REXMIT client syn 0",
+            "REXMIT server synack 0",
+            "SETUP client",
+            "END closed",
+        ],
+    );
     assert_eq!(rexmits(&records[0].sides[0].rexmits), [2, 0, 0, 0]);
     assert_eq!(rexmits(&records[0].sides[1].rexmits), [0, 1, 0, 0]);
 }
@@ -185,26 +226,44 @@ fn retransmissions_of_data_and_fin() {
     talk.say(Client, b"hello").again(Client, -5, b"hello").again(Client, -3, b"llo, you");
     talk.skip(Client, 5).fin(Client);
     // The last bytes and the FIN once more, and the FIN alone.
-    talk.send(Client, super::talk::FIN_ACK, 1009, 5001, b"ou").send(Client, super::talk::FIN_ACK, 1011, 5001, b"");
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+5 hello",
-        "REXMIT client data 5",
-        "REXMIT client data 3 partial",
-        "NEW_DATA client 5+5 , you",
-        "REXMIT client fin 2",
-        "REXMIT client fin 0",
-        "END end",
-    ]);
-    assert_eq!(rexmits(&records[0].sides[0].rexmits), [0, 0, 2, 3], "bytes repeated with a FIN count as data, too");
+    talk.send(Client, super::talk::FIN_ACK, 1009, 5001, b"ou").send(
+        Client,
+        super::talk::FIN_ACK,
+        1011,
+        5001,
+        b"",
+    );
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+5 hello",
+            "REXMIT client data 5",
+            "REXMIT client data 3 partial",
+            "NEW_DATA client 5+5 , you",
+            "REXMIT client fin 2",
+            "REXMIT client fin 0",
+            "END end",
+        ],
+    );
+    assert_eq!(
+        rexmits(&records[0].sides[0].rexmits),
+        [0, 0, 2, 3],
+        "bytes repeated with a FIN count as data, too"
+    );
     assert_eq!(records[0].sides[0].bytes, 5 + 5 + 8 + 2);
 }
 
 #[test]
 fn keep_alives_and_window_probes_are_counted_apart() {
     let mut talk = Talk::opened();
-    talk.say(Client, b"hello").ack(Server).again(Client, -1, b"").ack(Server).again(Client, -1, b"o").ack(Server);
+    talk.say(Client, b"hello")
+        .ack(Server)
+        .again(Client, -1, b"")
+        .ack(Server)
+        .again(Client, -1, b"o")
+        .ack(Server);
     talk.window = 0;
     talk.ack(Server);
     talk.window = 1000;
@@ -217,25 +276,29 @@ fn keep_alives_and_window_probes_are_counted_apart() {
 #[test]
 fn data_on_a_syn_belongs_to_the_stream() {
     let mut talk = Talk::new();
-    talk.send(Client, SYN, 1000, 0, b"early").send(Server, SYN_ACK, 5000, 1006, b"").send(Client, ACK, 1006, 5001, b"!");
-    expect(&talk, &[
-        "START client",
-        "NEW_DATA client 0+5 early",
-        "SETUP client",
-        "NEW_DATA client 5+1 !",
-        "END end",
-    ]);
+    talk.send(Client, SYN, 1000, 0, b"early")
+        .send(Server, SYN_ACK, 5000, 1006, b"")
+        .send(Client, ACK, 1006, 5001, b"!");
+    expect(
+        &talk,
+        &["START client", "NEW_DATA client 0+5 early", "SETUP client", "NEW_DATA client 5+1 !", "END end"],
+    );
     // A server that does not take it acknowledges the SYN alone.
     let mut talk = Talk::new();
-    talk.send(Client, SYN, 1000, 0, b"early").send(Server, SYN_ACK, 5000, 1001, b"").send(Client, ACK, 1001, 5001, b"early!");
-    expect(&talk, &[
-        "START client",
-        "NEW_DATA client 0+5 early",
-        "REXMIT client data 5 partial",
-        "SETUP client",
-        "NEW_DATA client 5+1 !",
-        "END end",
-    ]);
+    talk.send(Client, SYN, 1000, 0, b"early")
+        .send(Server, SYN_ACK, 5000, 1001, b"")
+        .send(Client, ACK, 1001, 5001, b"early!");
+    expect(
+        &talk,
+        &[
+            "START client",
+            "NEW_DATA client 0+5 early",
+            "REXMIT client data 5 partial",
+            "SETUP client",
+            "NEW_DATA client 5+1 !",
+            "END end",
+        ],
+    );
 }
 
 #[test]
@@ -257,13 +320,16 @@ fn connections_under_way_are_orphans_or_picked_up() {
     assert!(records.is_empty());
     let mut bench = Bench::default();
     bench.config.midstream = true;
-    let records = bench.expect(&talk, &[
-        "START server",
-        "NEW_DATA server 0+4 tail",
-        "NEW_DATA client 0+4 more",
-        "NEW_DATA server 4+4  end",
-        "END end",
-    ]);
+    let records = bench.expect(
+        &talk,
+        &[
+            "START server",
+            "NEW_DATA server 0+4 tail",
+            "NEW_DATA client 0+4 more",
+            "NEW_DATA server 4+4  end",
+            "END end",
+        ],
+    );
     assert!(records[0].midstream && !records[0].handshake);
     assert_eq!(records[0].sides.each_ref().map(|side| side.address), talk.ends);
 }

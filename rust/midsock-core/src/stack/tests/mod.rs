@@ -1,6 +1,7 @@
 //! Whole conversations through the stack, with the exact list of events that they come to.
 
 mod end;
+mod events;
 mod handshake;
 mod hostile;
 mod random;
@@ -165,7 +166,10 @@ impl Bench<'_> {
         for other in &results[1..] {
             assert_eq!(results[0].0, other.0);
         }
-        std::mem::replace(&mut results[0], (Result { lines: vec![], records: vec![], statistics: Statistics::default() }, vec![]))
+        std::mem::replace(
+            &mut results[0],
+            (Result { lines: vec![], records: vec![], statistics: Statistics::default() }, vec![]),
+        )
     }
 
     /// Runs the packets, and expects just these lines.

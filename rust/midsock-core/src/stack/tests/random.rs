@@ -17,7 +17,9 @@ impl Collected {
         let mut collected = Collected::default();
         for line in lines {
             let mut words = line.split(' ');
-            let (Some(kind), Some(whose), Some(range)) = (words.next(), words.next(), words.next()) else { continue };
+            let (Some(kind), Some(whose), Some(range)) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
             if whose != side.name() || !matches!(kind, "NEW_DATA" | "GAP") {
                 continue;
             }
@@ -138,11 +140,8 @@ proptest! {
         let collected = Collected::of(&result.lines, Client).bytes;
         prop_assert_eq!(collected.len(), 400);
         for (i, byte) in collected.iter().enumerate() {
-            match byte {
-                Some(byte) => prop_assert_eq!(*byte, bytes[i]),
-                // A byte that comes after it was given up is too late.
-                None => {}
-            }
+            // A byte that comes after it was given up is too late.
+            prop_assert!(byte.is_none_or(|byte| byte == bytes[i]));
             prop_assert!(byte.is_none() || seen[i], "byte {} was invented", i);
         }
         let missing: u64 = records[0].sides[0].gaps.iter().map(|gap| gap.length).sum();

@@ -32,11 +32,18 @@ fn it_is_used_again_and_again_within_a_burst() {
     for i in 0..60_u32 {
         talk.next = [i << 20, i << 24];
         talk.open();
-        if i % 3 == 0 { talk.close() } else { talk.reset(Client) };
+        if i % 3 == 0 {
+            talk.close()
+        } else {
+            talk.reset(Client)
+        };
     }
     let bench = Bench { kinds: &[], ..Bench::default() };
     let (_, records) = bench.run(&talk.frames);
-    assert!(records.iter().enumerate().all(|(i, record)| record.number == i as u64), "in the order of their end");
+    assert!(
+        records.iter().enumerate().all(|(i, record)| record.number == i as u64),
+        "in the order of their end"
+    );
     assert_eq!(records.len(), 60);
 }
 
@@ -79,14 +86,27 @@ fn a_syn_inside_a_live_flow_takes_over_once_it_is_answered() {
     let mut talk = Talk::opened();
     talk.say(Client, b"one");
     connection(talk.wait(SECOND), [900_000, 800_000], b"two");
-    let records = expect(&talk, &[
-        &["START client", "SETUP client", "NEW_DATA client 0+3 one", "ANOMALY client syn_on_live", "END reset"][..],
-        &["#1 START server"][..],
-        &TWO[1..],
-    ].concat());
+    let records = expect(
+        &talk,
+        &[
+            &[
+                "START client",
+                "SETUP client",
+                "NEW_DATA client 0+3 one",
+                "ANOMALY client syn_on_live",
+                "END reset",
+            ][..],
+            &["#1 START server"][..],
+            &TWO[1..],
+        ]
+        .concat(),
+    );
     assert_eq!(records[0].sides.each_ref().map(|side| side.packets), [3, 1]);
     assert_eq!(records[1].sides.each_ref().map(|side| side.packets), [5, 2]);
-    assert_eq!(records[1].sides.each_ref().map(|side| side.isn.map(|isn| isn.0)), [Some(900_000), Some(800_000)]);
+    assert_eq!(
+        records[1].sides.each_ref().map(|side| side.isn.map(|isn| isn.0)),
+        [Some(900_000), Some(800_000)]
+    );
     assert_eq!(records[1].start, talk.frames[4].time);
     assert!(records[1].handshake);
 }
@@ -97,11 +117,21 @@ fn a_live_flow_may_be_taken_over_by_the_other_end() {
     talk.say(Client, b"one");
     talk.ends.reverse();
     connection(&mut talk, [900_000, 800_000], b"two");
-    let records = expect(&talk, &[
-        &["START client", "SETUP client", "NEW_DATA client 0+3 one", "ANOMALY server syn_on_live", "END reset"][..],
-        &["#1 START server"][..],
-        &TWO[1..],
-    ].concat());
+    let records = expect(
+        &talk,
+        &[
+            &[
+                "START client",
+                "SETUP client",
+                "NEW_DATA client 0+3 one",
+                "ANOMALY server syn_on_live",
+                "END reset",
+            ][..],
+            &["#1 START server"][..],
+            &TWO[1..],
+        ]
+        .concat(),
+    );
     assert_eq!(records[0].sides[0].address, records[1].sides[1].address);
 }
 
@@ -112,15 +142,18 @@ fn a_syn_inside_a_live_flow_that_is_not_answered_changes_nothing() {
     // A challenge ACK (RFC 5961, section 4.2), and a SYN/ACK that answers something else.
     talk.ack(Server).send(Server, SYN_ACK, 800_000, 900_002, b"");
     talk.say(Client, b"more");
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+3 one",
-        "ANOMALY client syn_on_live",
-        "ANOMALY server synack_different_seq",
-        "NEW_DATA client 3+4 more",
-        "END end",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+3 one",
+            "ANOMALY client syn_on_live",
+            "ANOMALY server synack_different_seq",
+            "NEW_DATA client 3+4 more",
+            "END end",
+        ],
+    );
     assert_eq!(anomalies(&records[0]), [("syn_on_live", 1), ("synack_different_seq", 1)]);
 }
 
@@ -153,15 +186,21 @@ fn a_refused_connection() {
 #[test]
 fn resets_are_checked() {
     let mut talk = Talk::opened();
-    talk.send(Server, RST_ACK, 5002, 1001, b"").send(Client, talk::RST, 999, 0, b"").say(Client, b"on").reset(Client);
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "ANOMALY server inexact_rst",
-        "ANOMALY client inexact_rst",
-        "NEW_DATA client 0+2 on",
-        "END reset",
-    ]);
+    talk.send(Server, RST_ACK, 5002, 1001, b"")
+        .send(Client, talk::RST, 999, 0, b"")
+        .say(Client, b"on")
+        .reset(Client);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "ANOMALY server inexact_rst",
+            "ANOMALY client inexact_rst",
+            "NEW_DATA client 0+2 on",
+            "END reset",
+        ],
+    );
     assert_eq!(records[0].sides.each_ref().map(|side| side.state), [State::Closed; 2]);
 }
 
@@ -169,15 +208,19 @@ fn resets_are_checked() {
 fn records_come_in_the_order_in_which_flows_ended() {
     let mut talk = Talk::new();
     for port in 1..=4 {
-        talk.from_port(port).open();
+        talk.port(port).open();
     }
     for (port, rest) in [(3, true), (1, false), (2, true)] {
-        talk.from_port(port).next = [1001, 5001];
-        if rest { talk.close() } else { talk.reset(Client) };
+        talk.port(port).next = [1001, 5001];
+        if rest {
+            talk.close()
+        } else {
+            talk.reset(Client)
+        };
     }
     // The fourth is closed after the first three have long been freed, and a fifth never is.
-    talk.wait(100 * SECOND).from_port(5).open();
-    talk.from_port(4).next = [1001, 5001];
+    talk.wait(100 * SECOND).port(5).open();
+    talk.port(4).next = [1001, 5001];
     talk.close().send(Server, ACK, 5002, 1002, b"");
     let (_, records) = Bench { kinds: &[], ..Bench::default() }.run(&talk.frames);
     assert_eq!(records.iter().map(|record| record.number).collect::<Vec<_>>(), [2, 0, 1, 3, 4]);
@@ -200,12 +243,8 @@ fn handlers_of_the_end_may_stop_and_register() {
     let mut talk = Talk::opened();
     talk.say(Client, b"one");
     connection(&mut talk, [900_000, 800_000], b"two");
-    Bench { act: &act, kinds: &[Kind::ConnStart, Kind::ConnEnd], ..Bench::default() }.expect(&talk, &[
-        "START client",
-        "END reset",
-        "  Some(Reset)",
-        "#1 START server",
-        "#1 END closed",
-        "  Some(Closed)",
-    ]);
+    Bench { act: &act, kinds: &[Kind::ConnStart, Kind::ConnEnd], ..Bench::default() }.expect(
+        &talk,
+        &["START client", "END reset", "  Some(Reset)", "#1 START server", "#1 END closed", "  Some(Closed)"],
+    );
 }

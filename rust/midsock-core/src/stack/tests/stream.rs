@@ -12,13 +12,16 @@ fn bytes_out_of_order_wait_for_those_before_them() {
     let mut talk = Talk::opened();
     talk.again(Client, 5, b"fghij").again(Client, 10, b"klm").say(Client, b"abcde");
     talk.skip(Client, 8).say(Client, b"n");
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+13 abcdefghijklm",
-        "NEW_DATA client 13+1 n",
-        "END end",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+13 abcdefghijklm",
+            "NEW_DATA client 13+1 n",
+            "END end",
+        ],
+    );
     assert_eq!(records[0].sides[0].out_of_order, 2);
     assert_eq!(records[0].sides[0].rexmits.total(), 0);
 }
@@ -30,16 +33,19 @@ fn overlap_is_settled_by_the_policy() {
     for (overlap, bytes) in [(Overlap::First, "abcdefGH"), (Overlap::Last, "abCDEFGH")] {
         let settings = StreamSettings { overlap, ..StreamSettings::default() };
         let data = format!("NEW_DATA client 0+8 {bytes}");
-        let records = Bench { settings, ..Bench::default() }.expect(&talk, &[
-            "START client",
-            "SETUP client",
-            "REXMIT client data 2 partial",
-            "ANOMALY client different_content",
-            "REXMIT client data 2 partial",
-            "ANOMALY client different_content",
-            &data,
-            "END end",
-        ]);
+        let records = Bench { settings, ..Bench::default() }.expect(
+            &talk,
+            &[
+                "START client",
+                "SETUP client",
+                "REXMIT client data 2 partial",
+                "ANOMALY client different_content",
+                "REXMIT client data 2 partial",
+                "ANOMALY client different_content",
+                &data,
+                "END end",
+            ],
+        );
         assert_eq!(anomalies(&records[0]), [("different_content", 2)]);
     }
 }
@@ -50,16 +56,19 @@ fn acknowledged_bytes_that_do_not_turn_up_become_a_gap_with_the_next_packet() {
     talk.say(Client, b"abc").skip(Client, 7).ack(Server);
     // Up to a tenth of a second they might still come.
     talk.wait(50 * MS).say(Client, b"xyz").wait(51 * MS).ack(Server).say(Client, b"!");
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+3 abc",
-        "ANOMALY server ack_unseen",
-        "GAP client 3+7",
-        "NEW_DATA client 10+3 xyz",
-        "NEW_DATA client 13+1 !",
-        "END end",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+3 abc",
+            "ANOMALY server ack_unseen",
+            "GAP client 3+7",
+            "NEW_DATA client 10+3 xyz",
+            "NEW_DATA client 13+1 !",
+            "END end",
+        ],
+    );
     assert_eq!(gaps(&records[0]), [vec![(3, 7)], vec![]]);
 }
 
@@ -68,19 +77,22 @@ fn they_become_a_gap_by_time_alone_too() {
     let mut talk = Talk::opened();
     talk.say(Client, b"abc").skip(Client, 7).ack(Server).say(Client, b"xyz").wait(SECOND);
     // Another flow's packet brings the time.
-    talk.from_port(4001).open();
-    expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+3 abc",
-        "ANOMALY server ack_unseen",
-        "GAP client 3+7",
-        "NEW_DATA client 10+3 xyz",
-        "#1 START client",
-        "#1 SETUP client",
-        "END end",
-        "#1 END end",
-    ]);
+    talk.port(4001).open();
+    expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+3 abc",
+            "ANOMALY server ack_unseen",
+            "GAP client 3+7",
+            "NEW_DATA client 10+3 xyz",
+            "#1 START client",
+            "#1 SETUP client",
+            "END end",
+            "#1 END end",
+        ],
+    );
 }
 
 #[test]
@@ -88,14 +100,17 @@ fn they_are_no_gap_if_they_come_in_time() {
     let mut talk = Talk::opened();
     talk.say(Client, b"abc").skip(Client, 3).ack(Server).say(Client, b"ghi").again(Client, -6, b"def");
     talk.wait(SECOND).ack(Server);
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+3 abc",
-        "ANOMALY server ack_unseen",
-        "NEW_DATA client 3+6 defghi",
-        "END end",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+3 abc",
+            "ANOMALY server ack_unseen",
+            "NEW_DATA client 3+6 defghi",
+            "END end",
+        ],
+    );
     assert_eq!(gaps(&records[0]), [vec![], vec![]]);
 }
 
@@ -106,33 +121,42 @@ fn a_hole_that_was_not_acknowledged_is_kept_open() {
     // The first three bytes are acknowledged and missing. The next three are lost on the way, and come again later.
     talk.skip(Client, 3);
     let acked = talk.next[0] - 3;
-    talk.say(Client, b"jkl").send(Server, ACK, 5001, acked, b"").wait(SECOND).send(Server, ACK, 5001, acked, b"");
+    talk.say(Client, b"jkl")
+        .send(Server, ACK, 5001, acked, b"")
+        .wait(SECOND)
+        .send(Server, ACK, 5001, acked, b"");
     talk.again(Client, -6, b"ghi");
-    expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "GAP client 0+3",
-        "NEW_DATA client 3+3 def",
-        "NEW_DATA client 6+6 ghijkl",
-        "END end",
-    ]);
+    expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "GAP client 0+3",
+            "NEW_DATA client 3+3 def",
+            "NEW_DATA client 6+6 ghijkl",
+            "END end",
+        ],
+    );
 }
 
 #[test]
 fn what_is_missing_at_the_end_is_a_gap() {
     let mut talk = Talk::opened();
     talk.skip(Client, 3).say(Client, b"def").skip(Server, 2).say(Server, b"xyz").skip(Server, 2).ack(Client);
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "ANOMALY client ack_unseen",
-        "GAP client 0+3",
-        "NEW_DATA client 3+3 def",
-        "GAP server 0+2",
-        "NEW_DATA server 2+3 xyz",
-        "GAP server 5+2",
-        "END end",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "ANOMALY client ack_unseen",
+            "GAP client 0+3",
+            "NEW_DATA client 3+3 def",
+            "GAP server 0+2",
+            "NEW_DATA server 2+3 xyz",
+            "GAP server 5+2",
+            "END end",
+        ],
+    );
     assert_eq!(gaps(&records[0]), [vec![(0, 3)], vec![(0, 2), (5, 2)]]);
 }
 
@@ -140,16 +164,19 @@ fn what_is_missing_at_the_end_is_a_gap() {
 fn a_fin_behind_a_gap_closes_once_the_gap_is_given_up() {
     let mut talk = Talk::opened();
     talk.skip(Client, 3).fin(Client).fin(Server).ack(Client).wait(SECOND);
-    talk.from_port(4001).open();
-    expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "GAP client 0+3",
-        "END closed",
-        "#1 START client",
-        "#1 SETUP client",
-        "#1 END end",
-    ]);
+    talk.port(4001).open();
+    expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "GAP client 0+3",
+            "END closed",
+            "#1 START client",
+            "#1 SETUP client",
+            "#1 END end",
+        ],
+    );
 }
 
 #[test]
@@ -157,18 +184,21 @@ fn bytes_cut_by_the_capture_are_a_gap_at_once() {
     let mut talk = Talk::opened();
     talk.say(Client, b"abcdef").cut(2).say(Client, b"ghi");
     talk.skip(Client, 2).say(Client, b"lm").cut(1).again(Client, -4, b"jk");
-    let records = expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "ANOMALY client truncated",
-        "NEW_DATA client 0+4 abcd",
-        "GAP client 4+2",
-        "NEW_DATA client 6+3 ghi",
-        "ANOMALY client truncated",
-        "NEW_DATA client 9+3 jkl",
-        "GAP client 12+1",
-        "END end",
-    ]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "ANOMALY client truncated",
+            "NEW_DATA client 0+4 abcd",
+            "GAP client 4+2",
+            "NEW_DATA client 6+3 ghi",
+            "ANOMALY client truncated",
+            "NEW_DATA client 9+3 jkl",
+            "GAP client 12+1",
+            "END end",
+        ],
+    );
     assert_eq!(gaps(&records[0])[0], [(4, 2), (12, 1)]);
 }
 
@@ -178,7 +208,8 @@ fn read_some(stack: &mut Stack<u32>, upcall: &Upcall, lines: &mut Vec<String>) {
     let side = upcall.event.side;
     let offset = stack.unread_offset(flow, side).unwrap();
     let unread = stack.unread(flow, side).unwrap().to_vec();
-    let limit = unread.iter().rev().find(|byte| byte.is_ascii_digit()).map_or(0, |digit| usize::from(digit - b'0'));
+    let limit =
+        unread.iter().rev().find(|byte| byte.is_ascii_digit()).map_or(0, |digit| usize::from(digit - b'0'));
     let peeked = stack.peek_at(flow, side, offset + 1, 2).unwrap().to_vec();
     let read = stack.read(flow, side, limit, <[u8]>::to_vec).unwrap();
     let after = stack.unread_offset(flow, side).unwrap();
@@ -200,27 +231,35 @@ fn what_is_not_read_is_kept_in_order() {
     talk.say(Client, b"ab-c2").say(Client, b"de-0").say(Client, b"fg-9").say(Client, b"hi-0");
     // Out of order behind what is unread.
     talk.again(Client, 3, b"o-9").say(Client, b"lmn");
-    Bench { act: &read_some, ..Bench::default() }.expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+5 ab-c2",
-        "  at 0: ab-c2 peek b- read ab",
-        "NEW_DATA client 5+4 de-0",
-        "  at 2: -c2de-0 peek c2 read ",
-        "NEW_DATA client 9+4 fg-9",
-        "  at 2: -c2de-0fg-9 peek c2 read -c2de-0fg",
-        "NEW_DATA client 13+4 hi-0",
-        "  at 11: -9hi-0 peek 9h read ",
-        "NEW_DATA client 17+6 lmno-9",
-        "  at 11: -9hi-0lmno-9 peek 9h read -9hi-0lmn",
-        "END end",
-    ]);
+    Bench { act: &read_some, ..Bench::default() }.expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+5 ab-c2",
+            "  at 0: ab-c2 peek b- read ab",
+            "NEW_DATA client 5+4 de-0",
+            "  at 2: -c2de-0 peek c2 read ",
+            "NEW_DATA client 9+4 fg-9",
+            "  at 2: -c2de-0fg-9 peek c2 read -c2de-0fg",
+            "NEW_DATA client 13+4 hi-0",
+            "  at 11: -9hi-0 peek 9h read ",
+            "NEW_DATA client 17+6 lmno-9",
+            "  at 11: -9hi-0lmno-9 peek 9h read -9hi-0lmn",
+            "END end",
+        ],
+    );
 }
 
 #[test]
 fn no_read_joins_what_a_gap_divides() {
     let mut talk = Talk::opened();
-    talk.say(Client, b"abc").skip(Client, 2).say(Client, b"fgh").skip(Client, 1).say(Client, b"j").ack(Server);
+    talk.say(Client, b"abc")
+        .skip(Client, 2)
+        .say(Client, b"fgh")
+        .skip(Client, 1)
+        .say(Client, b"j")
+        .ack(Server);
     talk.wait(SECOND).ack(Server);
     let act = |stack: &mut Stack<u32>, upcall: &Upcall, lines: &mut Vec<String>| {
         if let (Kind::ConnEnd, Some(flow)) = (upcall.event.kind, upcall.flow) {
@@ -264,17 +303,20 @@ fn unread_bytes_beyond_the_cap_are_dropped_oldest_first() {
     let bench = Bench { settings, act: &act, ..Bench::default() };
     let mut talk = Talk::opened();
     talk.say(Client, b"abcd").say(Client, b"efgh").say(Client, b"ij");
-    let records = bench.expect(&talk, &[
-        "START client",
-        "SETUP client",
-        "NEW_DATA client 0+4 abcd",
-        "NEW_DATA client 4+4 efgh",
-        "ANOMALY client unread_full",
-        "NEW_DATA client 8+2 ij",
-        "ANOMALY client unread_full",
-        "END end",
-        "  4: efghij",
-    ]);
+    let records = bench.expect(
+        &talk,
+        &[
+            "START client",
+            "SETUP client",
+            "NEW_DATA client 0+4 abcd",
+            "NEW_DATA client 4+4 efgh",
+            "ANOMALY client unread_full",
+            "NEW_DATA client 8+2 ij",
+            "ANOMALY client unread_full",
+            "END end",
+            "  4: efghij",
+        ],
+    );
     assert_eq!(anomalies(&records[0]), [("unread_full", 2)]);
 }
 
@@ -313,7 +355,7 @@ fn all_held_bytes_together_have_a_cap() {
     bench.config.max_reassembly = 500;
     let mut talk = Talk::new();
     for port in 1..5 {
-        talk.from_port(port).open().again(Client, 1, &[b'x'; 150]);
+        talk.port(port).open().again(Client, 1, &[b'x'; 150]);
     }
     talk.again(Client, 152, &[b'y'; 10]);
     let (result, _) = bench.run(&talk.frames);
@@ -336,7 +378,9 @@ fn a_stream_is_wanted_up_to_its_depth() {
             lines.push(&second);
         }
         lines.push("ANOMALY client depth_reached");
-        lines.extend(if depth == 0 { "ANOMALY server depth_reached" } else { "NEW_DATA server 0+1 x" }.lines());
+        lines.extend(
+            if depth == 0 { "ANOMALY server depth_reached" } else { "NEW_DATA server 0+1 x" }.lines(),
+        );
         lines.push("END end");
         let records = Bench { settings, ..Bench::default() }.expect(&talk, &lines);
         assert_eq!(records[0].sides[0].offset, 11);
@@ -346,7 +390,9 @@ fn a_stream_is_wanted_up_to_its_depth() {
 #[test]
 fn settings_of_a_side_change_at_any_time() {
     let act = |stack: &mut Stack<u32>, upcall: &Upcall, lines: &mut Vec<String>| {
-        let (Kind::NewData, Some(flow), Client) = (upcall.event.kind, upcall.flow, upcall.event.side) else { return };
+        let (Kind::NewData, Some(flow), Client) = (upcall.event.kind, upcall.flow, upcall.event.side) else {
+            return;
+        };
         let data = stack.read(flow, Client, usize::MAX, <[u8]>::to_vec).unwrap();
         match data[0] {
             b'd' => stack.set_depth(flow, Client, 10).unwrap(),
@@ -359,29 +405,28 @@ fn settings_of_a_side_change_at_any_time() {
     };
     let mut talk = Talk::opened();
     talk.say(Client, b"a").say(Client, b"depth").say(Client, b"01234567").say(Client, b"x");
-    Bench { act: &act, kinds: &[Kind::NewData, Kind::Anomaly], ..Bench::default() }.expect(&talk, &[
-        "NEW_DATA client 0+1 a",
-        "  [true, true] Some(true) 99",
-        "NEW_DATA client 1+5 depth",
-        "  [true, true] Some(true) 10",
-        "NEW_DATA client 6+4 0123",
-        "  [true, true] Some(true) 10",
-        "ANOMALY client depth_reached",
-    ]);
+    Bench { act: &act, kinds: &[Kind::NewData, Kind::Anomaly], ..Bench::default() }.expect(
+        &talk,
+        &[
+            "NEW_DATA client 0+1 a",
+            "  [true, true] Some(true) 99",
+            "NEW_DATA client 1+5 depth",
+            "  [true, true] Some(true) 10",
+            "NEW_DATA client 6+4 0123",
+            "  [true, true] Some(true) 10",
+            "ANOMALY client depth_reached",
+        ],
+    );
     let mut talk = Talk::opened();
     talk.say(Client, b"off").say(Client, b"not told").say(Server, b"told");
-    Bench { act: &act, kinds: &[Kind::NewData], ..Bench::default() }.expect(&talk, &[
-        "NEW_DATA client 0+3 off",
-        "  [true, true] Some(false) 99",
-        "NEW_DATA server 0+4 told",
-    ]);
+    Bench { act: &act, kinds: &[Kind::NewData], ..Bench::default() }.expect(
+        &talk,
+        &["NEW_DATA client 0+3 off", "  [true, true] Some(false) 99", "NEW_DATA server 0+4 told"],
+    );
     let mut talk = Talk::opened();
     talk.say(Client, b"un").say(Client, b"untold").fin(Client);
-    Bench { act: &act, kinds: &[Kind::NewData, Kind::ConnEnd], ..Bench::default() }.expect(&talk, &[
-        "NEW_DATA client 0+2 un",
-        "  [false, true] Some(true) 99",
-        "END end",
-    ]);
+    Bench { act: &act, kinds: &[Kind::NewData, Kind::ConnEnd], ..Bench::default() }
+        .expect(&talk, &["NEW_DATA client 0+2 un", "  [false, true] Some(true) 99", "END end"]);
 }
 
 #[test]
@@ -405,14 +450,17 @@ fn a_side_tracked_again_goes_on_with_its_next_segment() {
     let (result, records) = lines.run(&talk.frames);
     let lines: Vec<&str> =
         result.lines.iter().map(String::as_str).filter(|line| !line.starts_with("PKT_IN")).collect();
-    assert_eq!(lines, [
-        "GAP client 0+2",
-        "NEW_DATA client 2+3 abc",
-        "NEW_DATA client 5+3 off",
-        "NEW_DATA client 8+5 again",
-        "GAP client 13+4",
-        "NEW_DATA client 17+3 end",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "GAP client 0+2",
+            "NEW_DATA client 2+3 abc",
+            "NEW_DATA client 5+3 off",
+            "NEW_DATA client 8+5 again",
+            "GAP client 13+4",
+            "NEW_DATA client 17+3 end",
+        ]
+    );
     assert_eq!(gaps(&records[0])[0], [(0, 2), (13, 4)]);
 }
 
@@ -450,7 +498,10 @@ fn offsets_go_on_beyond_four_gibibytes() {
         talk.frames.pop();
         // A window of 1 GiB, scaled by 14 as offered in the handshake below.
         talk.window = u16::MAX;
-        talk.send(Server, ACK, 5001, ack, b"").wait(SECOND).say(Client, b"x").send(Server, ACK, 5001, ack, b"");
+        talk.send(Server, ACK, 5001, ack, b"")
+            .wait(SECOND)
+            .say(Client, b"x")
+            .send(Server, ACK, 5001, ack, b"");
         lines.push(format!("GAP client {offset}+{}", step - 1));
         offset += step;
         lines.push(format!("NEW_DATA client {}+1 x", offset - 1));

@@ -13,6 +13,17 @@ pub(super) const RST: TcpFlags = TcpFlags::RST;
 pub(super) const RST_ACK: TcpFlags = TcpFlags(TcpFlags::RST.0 | TcpFlags::ACK.0);
 pub(super) const SYN_ACK: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::ACK.0);
 
+/// What else a frame gets.
+pub(super) type Build = fn(TcpFrame<'_>) -> TcpFrame<'_>;
+
+pub(super) fn bad_checksum(frame: TcpFrame<'_>) -> TcpFrame<'_> {
+    frame.bad_checksum()
+}
+
+pub(super) fn partial_checksum(frame: TcpFrame<'_>) -> TcpFrame<'_> {
+    frame.partial_checksum()
+}
+
 /// Packets, and where the conversation at hand is.
 #[derive(Clone)]
 pub(super) struct Talk {
@@ -45,7 +56,7 @@ impl Talk {
     }
 
     /// From here on, the client is another port of the same address.
-    pub(super) fn from_port(&mut self, port: u16) -> &mut Talk {
+    pub(super) fn port(&mut self, port: u16) -> &mut Talk {
         self.ends[0].set_port(port);
         self.next = [1000, 5000];
         self
@@ -75,7 +86,7 @@ impl Talk {
         seq: u32,
         ack: u32,
         payload: &[u8],
-        build: fn(TcpFrame<'_>) -> TcpFrame<'_>,
+        build: Build,
     ) -> &mut Talk {
         let frame = TcpFrame::new(self.ends[side.index()], self.ends[side.other().index()])
             .vlan(&self.vlan)
