@@ -55,7 +55,7 @@ impl Default for Timeouts {
             closing: 600 * SECOND,
             // Four repetitions of a FIN whose acknowledgement was lost (Linux waits 200 ms, then twice as long each time) fit in; longer, and
             // the records of short connections that are over outnumber those of open ones by far.
-            linger: 5 * SECOND,
+            linger: 2 * SECOND,
             gap: SECOND / 10,
         }
     }

@@ -83,6 +83,12 @@ impl TimerWheel {
         self.link(id.0);
     }
 
+    /// When a timer that is set is due.
+    #[inline]
+    pub fn deadline(&self, id: TimerId) -> Nanos {
+        self.timers[id.0 as usize].deadline
+    }
+
     /// Whether [`TimerWheel::advance`] to `now` could have anything to do: one comparison in nearly every call.
     #[inline]
     pub fn is_due(&self, now: Nanos) -> bool {

@@ -136,6 +136,8 @@ impl<U> Engine<U> {
 
     fn set_timer(&mut self, place: u32, deadline: Nanos) {
         match self.table.extra(place).timer {
+            // A timer that fires too early sets itself anew, which costs less than to move it with every packet.
+            Some(timer) if self.table.wheel.deadline(timer) <= deadline => {}
             Some(timer) => self.table.wheel.reset(timer, deadline),
             None => {
                 let timer = self.table.wheel.insert(deadline, u64::from(place));

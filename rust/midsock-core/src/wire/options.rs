@@ -150,6 +150,12 @@ pub fn timestamps(options: &[u8]) -> Option<(u32, u32)> {
     {
         return Some(pair(values));
     }
+    // What Linux sends in a SYN.
+    if let &[MSS, 4, _, _, SACK_PERMITTED, 2, TIMESTAMPS, 10, ref rest @ ..] = options
+        && let Some((values, [NOP, WINDOW_SCALE, 3, _])) = rest.split_first_chunk()
+    {
+        return Some(pair(values));
+    }
     if options.is_empty() { None } else { parse(options).timestamps }
 }
 
