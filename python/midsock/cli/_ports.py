@@ -1,0 +1,26 @@
+"""`midsock ports`: what can be read."""
+
+from __future__ import annotations
+
+import click
+
+_PORTS = """\
+Sources that this build reads:
+
+  PATH        a capture file; its first bytes tell the format, never its name
+  pcap:PATH   the same, whatever PATH looks like
+  -           a capture on standard input
+
+  formats     pcap (microseconds and nanoseconds, both byte orders), pcapng
+  compressed  gzip, zstd
+  link types  {links}
+
+Live network interfaces cannot be read in this version; `tcpdump -w - | midsock flows -` comes close.
+"""
+
+
+@click.command()
+def ports() -> None:
+    """List what can be a SOURCE."""
+    links = ("Ethernet", "raw IP", "Linux cooked capture v1 and v2", "BSD loopback", "PPP")
+    click.echo(_PORTS.format(links=", ".join(links)), nl=False)
