@@ -5,9 +5,8 @@ One row per flow, side and burst with new data comes in batches of 4,096 rows, w
 
 import sys
 
-import polars as pl
-
 import midsock as ms
+import polars as pl
 
 stack = ms.Stack(sys.argv[1])
 columns = ["flow.id", "event.side", "event.time", "event.length", "server.port"]
@@ -26,4 +25,4 @@ flows = (
     .sort("received", "flow.id", descending=[True, False])
 )
 print(flows.head(10))
-print(f"{len(flows)} flows, {flows['sent'].sum()} bytes to servers, {flows['received'].sum()} bytes from servers")
+print(f"{len(flows)} flows, {flows['sent'].sum()} bytes to servers, {flows['received'].sum()} from them")

@@ -1,7 +1,7 @@
 """Watch web traffic: python web_monitor.py CAPTURE.
 
-Ongoing connections over time, and requests, bytes and retransmissions per server. `midsock monitor` does the same and
-prints it more nicely.
+Ongoing connections over time, and requests, bytes and retransmissions per server. `midsock monitor` does
+the same and prints it more nicely.
 """
 
 import sys

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 _MAX_HEAD = 65_536
-"""Bytes of a request line and its headers, or of a line of a chunked body, beyond which they are no such thing."""
+"""A request line with its headers, or a line of a chunked body, has at most as many bytes."""
 
 # Bytes beyond ASCII occur in targets, though they should not.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}"
@@ -41,8 +41,8 @@ class _At(Enum):
 class RequestParser:
     """Finds the requests in what a client sends, however it is cut into pieces.
 
-    A request may span pieces, and a piece may hold several requests. What is not HTTP/1 is passed over: parsing goes on
-    with the next piece that begins as a request does.
+    A request may span pieces, and a piece may hold several requests. What is not HTTP/1 is passed over:
+    parsing goes on with the next piece that begins as a request does.
     """
 
     def __init__(self, *, midstream: bool = False) -> None:
@@ -83,7 +83,7 @@ class RequestParser:
         """Take note of bytes that were never seen; give the request that ends with them."""
         self._may_join_late = True
         done: list[Request] = []
-        if self._at is _At.BODY and length <= self._left or self._at is _At.CHUNK and length < self._left:
+        if (self._at is _At.BODY and length <= self._left) or (self._at is _At.CHUNK and length < self._left):
             self._pass(length, done)
             self._found += len(done)
         else:

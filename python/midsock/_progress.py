@@ -21,9 +21,10 @@ _INTERVAL = 0.1
 
 @contextmanager
 def progress(stack: Stack, text: str, *, keep: bool = False, hide: bool = False) -> Iterator[None]:
-    """Show how far a stack has read its source while the block runs; with `keep`, leave the full bar on the screen.
+    """Show how far a stack has read its source while the block runs.
 
-    The stack is asked from a thread of its own, ten times a second, so that it costs the packets nothing.
+    With `keep`, the bar stays on the screen; with `hide`, there is none. The stack is asked from a thread of
+    its own, ten times a second, so that it costs the packets nothing.
     """
     console = Console(stderr=True)
     if hide or not sys.stderr.isatty() or console.is_dumb_terminal:

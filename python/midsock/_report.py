@@ -29,7 +29,7 @@ def console() -> Console:
 
 
 def report(monitor: WebMonitor, *, top: int) -> RenderableType:
-    """Sum up what a monitor has seen, with a row for each of the `top` servers that sent and received most."""
+    """Sum up what a monitor has seen, with a row for each of the `top` busiest servers."""
     if monitor.first is None:
         return Text("No TCP connection was seen.")
     total = monitor.total()
@@ -46,7 +46,9 @@ def _summary(monitor: WebMonitor, total: Server) -> RenderableType:
     table.add_column(style="bold")
     table.add_column()
     table.add_row("Time", f"{begin:%Y-%m-%d %H:%M:%S} UTC, {monitor.last - first:,.1f} s")
-    table.add_row("Connections", f"{total.connections:,}: {reasons}; at most {monitor.timeline.most:,} at once")
+    table.add_row(
+        "Connections", f"{total.connections:,}: {reasons}; at most {monitor.timeline.most:,} at once"
+    )
     table.add_row("Requests", f"{total.requests.total():,}" + (f": {requests}" if requests else ""))
     table.add_row("Retransmissions", ", ".join(rexmits))
     return table
@@ -111,4 +113,3 @@ def _row(server: Server) -> list[str]:
         *(sum(server.rexmit[kind]) for kind in _KINDS),
     )
     return [server.name, *(f"{number:,}" for number in numbers)]
-

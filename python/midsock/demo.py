@@ -23,7 +23,9 @@ def main() -> None:
     """Run both programs and print what they found."""
     screen = console()
     with importlib.resources.as_file(_CAPTURE) as capture:
-        screen.print(f"[bold]midsock {ms.__version__}[/] on the bundled capture {capture.name}: nginx, curl and lost packets\n")
+        screen.print(
+            f"[bold]midsock {ms.__version__}[/]: {capture.name}, nginx and curl over a lossy network\n"
+        )
         count_syn_rexmits(screen, capture)
         watch_web(screen, capture)
 
@@ -43,10 +45,9 @@ def count_syn_rexmits(screen: Console, capture: Path) -> None:
 
         with progress(stack, "1. SYN retransmissions", keep=True):
             stack.run()
+        syns, hit = stack.counters["syn_rexmit"], len(waiting)
         screen.print("[bold]1. The SYN-retransmission counter[/]\n")
-        screen.print(
-            f"{stack.counters['syn_rexmit']:,} SYNs were sent again, in {len(waiting):,} of {opened.value:,} connections.\n"
-        )
+        screen.print(f"{syns:,} SYNs were sent again, in {hit:,} of {opened.value:,} connections.\n")
 
 
 def watch_web(screen: Console, capture: Path) -> None:

@@ -108,8 +108,8 @@ def _widths() -> Iterator[int]:
 class WebMonitor:
     """Watches the flows of a stack as connections of web clients to web servers.
 
-    `filter` is a scope filter that says which; by default all TCP flows are watched, and what is not HTTP/1 counts no
-    requests.
+    `filter` is a scope filter that says which; by default all TCP flows are watched, and what is not HTTP/1
+    counts no requests.
     """
 
     def __init__(self, stack: ms.Stack, filter: str = "") -> None:  # noqa: A002 (as in Stack.socket)

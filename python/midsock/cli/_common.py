@@ -24,7 +24,7 @@ class Failure(click.ClickException):
 
 
 def reason(error: OSError) -> str:
-    """What went wrong, in one line."""
+    """Say what went wrong, in one line."""
     if error.strerror is None:
         return str(error)  # of the port, which says it all
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -54,7 +54,7 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
         "filter_",
         metavar="FILTER",
         default="",
-        help="Watch only the flows that match, in tcpdump's filter syntax; src and dst are client and server.",
+        help="Watch only the flows that match, in tcpdump's syntax; src and dst are client and server.",
     )(command)
 
 

@@ -32,10 +32,14 @@ _TEXT_FORMATS = {"table": Table, "json": JsonLines, "csv": Csv}
 )
 @click.option("--digest", is_flag=True, help="Add length and SHA-256 of the reassembled streams.")
 @click.option(
-    "--output", "-o", type=click.Path(dir_okay=False), metavar="FILE", help="Write there, not to standard output."
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write there, not to standard output.",
 )
 @watch_options
-def flows(source: str, format_: str, digest: bool, output: str | None, filter_: str, checksum: str) -> None:  # noqa: FBT001
+def flows(source: str, format_: str, digest: bool, output: str | None, filter_: str, checksum: str) -> None:
     """Print a record of every TCP flow, in the order in which the flows ended.
 
     Flows whose beginning is not in the capture are picked up, so that every TCP packet belongs to a flow.

@@ -21,7 +21,12 @@ _HEX_ROW = 16
 @click.command()
 @source_argument
 @click.option(
-    "--flow", "number", metavar="N", type=click.IntRange(0), required=True, help="The flow's number, as in `flows`."
+    "--flow",
+    "number",
+    metavar="N",
+    type=click.IntRange(0),
+    required=True,
+    help="The flow's number, as in `flows`.",
 )
 @click.option(
     "--side",
@@ -30,7 +35,9 @@ _HEX_ROW = 16
     show_default=True,
     help="Whose bytes to show.",
 )
-@click.option("--hex", "form", flag_value="hex", help="Show the bytes in hexadecimal, with their stream offsets.")
+@click.option(
+    "--hex", "form", flag_value="hex", help="Show the bytes in hexadecimal, with their stream offsets."
+)
 @click.option("--raw", "form", flag_value="raw", help="Write the bytes as they are.")
 @watch_options
 def follow(source: str, number: int, side: str, form: str | None, filter_: str, checksum: str) -> None:
@@ -72,13 +79,13 @@ class _View(Protocol):
     """How streams are shown."""
 
     def data(self, side: ms.Side, offset: int, data: bytes) -> None:
-        """The next bytes of a side."""
+        """Show the next bytes of a side."""
 
     def gap(self, side: ms.Side, offset: int, length: int) -> None:
-        """Bytes of a side that were never seen."""
+        """Tell bytes of a side that were never seen."""
 
     def end(self) -> None:
-        """There is no more."""
+        """Finish."""
 
 
 class _Raw:
@@ -137,7 +144,9 @@ def _printable(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "")
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() and c != "\N{REPLACEMENT CHARACTER}" or c in "\n\t" else "." for c in text)
+    return "".join(
+        c if (c.isprintable() and c != "\N{REPLACEMENT CHARACTER}") or c in "\n\t" else "." for c in text
+    )
 
 
 class _Hex:

@@ -56,7 +56,9 @@ class Csv:
 
     def add(self, record: FlowRecord) -> None:
         """Write one row."""
-        self._rows.writerow({key: str(it).lower() if it is True or it is False else it for key, it in row(record).items()})
+        self._rows.writerow(
+            {key: str(it).lower() if it is True or it is False else it for key, it in row(record).items()}
+        )
 
     def close(self) -> None:
         """Everything is written."""
@@ -70,11 +72,16 @@ class Parquet:
     def __init__(self, path: str, *, digest: bool) -> None:
         """Create the file; needs pyarrow."""
         try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+            import pyarrow as pa  # noqa: PLC0415 (an extra)
+            import pyarrow.parquet as pq  # noqa: PLC0415 (likewise)
         except ImportError as error:
             raise Failure("parquet needs pyarrow: pip install 'midsock[parquet]'") from error
-        types = {"time": pa.timestamp("ns", tz="UTC"), "int": pa.int64(), "bool": pa.bool_(), "text": pa.string()}
+        types = {
+            "time": pa.timestamp("ns", tz="UTC"),
+            "int": pa.int64(),
+            "bool": pa.bool_(),
+            "text": pa.string(),
+        }
         self._schema = pa.schema([(name, types[kind]) for name, kind in columns(digest=digest)])
         self._times = [name for name, kind in columns(digest=digest) if kind == "time"]
         self._pa = pa
@@ -102,7 +109,14 @@ class Parquet:
 
 def columns(*, digest: bool) -> list[tuple[str, str]]:
     """Names and types (`text int time bool`) of the columns of CSV and Parquet, in order."""
-    names = [("flow", "int"), ("client", "text"), ("server", "text"), ("vlan", "text"), ("start", "time"), ("end", "time")]
+    names = [
+        ("flow", "int"),
+        ("client", "text"),
+        ("server", "text"),
+        ("vlan", "text"),
+        ("start", "time"),
+        ("end", "time"),
+    ]
     names += [(f"{side}_{what}", "int") for what in ("packets", "bytes") for side in _SIDES]
     names += [(f"{side}_state", "text") for side in _SIDES]
     names += [("reason", "text"), ("handshake", "bool"), ("midstream", "bool")]
@@ -120,7 +134,9 @@ def row(record: FlowRecord) -> dict[str, Any]:
     # Times stay text, as a float cannot hold nanoseconds.
     flow = json.loads(record.to_json(), parse_float=str)
     values: dict[str, Any] = {"flow": record.id, "vlan": ".".join(map(str, record.vlan))}
-    values |= {key: flow[key] for key in ("client", "server", "start", "end", "reason", "handshake", "midstream")}
+    values |= {
+        key: flow[key] for key in ("client", "server", "start", "end", "reason", "handshake", "midstream")
+    }
     values["anomalies"] = " ".join(f"{name}={count}" for name, count in flow["anomalies"].items())
     for i, side in enumerate(_SIDES):
         values[f"{side}_packets"] = flow["packets"][i]
@@ -145,13 +161,27 @@ class Table:
     """A table to read. Rows are laid out in blocks, so that a capture of any size needs little memory."""
 
     _BLOCK = 1_000
-    _HEAD = ("flow", "client", "server", "start (UTC)", "seconds", "packets", "bytes", "end", "rexmit", "gaps", "anomalies")
+    _HEAD = (
+        "flow",
+        "client",
+        "server",
+        "start (UTC)",
+        "seconds",
+        "packets",
+        "bytes",
+        "end",
+        "rexmit",
+        "gaps",
+        "anomalies",
+    )
     _LEFT = ("client", "server", "start (UTC)", "end", "anomalies")
 
     def __init__(self, out: TextIO, *, digest: bool) -> None:
         """Write to a text file."""
         self._out = out
-        self._head = (*self._HEAD[:-1], "client sha256", "server sha256", "anomalies") if digest else self._HEAD
+        self._head = (
+            (*self._HEAD[:-1], "client sha256", "server sha256", "anomalies") if digest else self._HEAD
+        )
         self._digest = digest
         self._widths = [len(name) for name in self._head]
         self._block: list[Sequence[str]] = [self._head]

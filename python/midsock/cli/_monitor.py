@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+import midsock as ms
 from midsock._progress import progress
 from midsock._report import console, report
 from midsock.cli._common import open_stack, source_argument, warn, watch_options
@@ -19,8 +20,6 @@ def monitor(source: str, filter_: str, checksum: str, top: int) -> None:
 
     All TCP flows are watched unless --filter says which; what is not HTTP/1 counts no requests.
     """
-    import midsock as ms
-
     with open_stack(source, checksum) as stack:
         try:
             web = WebMonitor(stack, filter=filter_)

@@ -27,7 +27,7 @@ def run(script: str, source: str, args: tuple[str, ...]) -> None:
     As with `python SCRIPT SOURCE ARGS...`, the program finds SOURCE in sys.argv[1] and ARGS behind it.
     """
     sys.argv = [script, source, *args]
-    sys.path.insert(0, os.path.dirname(os.path.realpath(script)))  # noqa: PTH120, PTH118 (as Python itself does)
+    sys.path.insert(0, os.path.dirname(os.path.realpath(script)))  # noqa: PTH120 (as Python itself does)
     try:
         runpy.run_path(script, run_name="__main__")
     except BrokenPipeError:
