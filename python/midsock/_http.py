@@ -101,7 +101,7 @@ class RequestParser:
             del self._rest[: self._rest.index(b"\n") + 1]
         line = _REQUEST_LINE.match(self._rest)
         if not line:
-            if self._rest in (b"", b"\r"):
+            if not self._rest or self._rest == b"\r":
                 return False
             may_become_one = len(self._rest) <= _MAX_HEAD and _REQUEST_START.fullmatch(self._rest)
             return False if may_become_one else self._lose()

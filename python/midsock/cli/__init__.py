@@ -1,8 +1,8 @@
 """The command `midsock`.
 
 Exit codes: 0 for success, also if the capture's last record was cut short (a warning says so); 1 if the
-source cannot be read or there is no such flow; 2 for a wrong command line; 130 after Ctrl-C; 141 if the reader
-of the output went away.
+source cannot be read or there is no such flow; 2 for a wrong command line; 130 after Ctrl-C; 141 if the
+reader of the output went away.
 """
 
 from __future__ import annotations

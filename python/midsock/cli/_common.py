@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
@@ -11,6 +11,9 @@ import midsock as ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+Checksum = Literal["auto", "verify", "ignore"]
 
 
 class Failure(click.ClickException):
@@ -43,7 +46,7 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which flows are watched, and how."""
     command = click.option(
         "--checksum",
-        type=click.Choice(["auto", "verify", "ignore"]),
+        type=click.Choice(get_args(Checksum)),
         default="auto",
         show_default=True,
         help="What to do about segments with a wrong checksum: verify rejects them, ignore does not look, "
@@ -58,7 +61,7 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def open_stack(source: str, checksum: str) -> ms.Stack:
+def open_stack(source: str, checksum: Checksum) -> ms.Stack:
     """Open a source, picking up flows midstream."""
     return ms.Stack(source, checksum=checksum, midstream=True)
 

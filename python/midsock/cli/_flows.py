@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from midsock._progress import progress
-from midsock.cli._common import open_socket, open_stack, source_argument, warn, watch_options
+from midsock.cli._common import Checksum, open_socket, open_stack, source_argument, warn, watch_options
 from midsock.cli._formats import Csv, JsonLines, Parquet, Table, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-_TEXT_FORMATS = {"table": Table, "json": JsonLines, "csv": Csv}
+_TEXT_FORMATS: dict[str, Callable[..., Writer]] = {"table": Table, "json": JsonLines, "csv": Csv}
 
 
 @click.command()
@@ -39,7 +39,9 @@ _TEXT_FORMATS = {"table": Table, "json": JsonLines, "csv": Csv}
     help="Write there, not to standard output.",
 )
 @watch_options
-def flows(source: str, format_: str, digest: bool, output: str | None, filter_: str, checksum: str) -> None:
+def flows(
+    source: str, format_: str, digest: bool, output: str | None, filter_: str, checksum: Checksum
+) -> None:
     """Print a record of every TCP flow, in the order in which the flows ended.
 
     Flows whose beginning is not in the capture are picked up, so that every TCP packet belongs to a flow.

@@ -10,7 +10,15 @@ import click
 
 import midsock as ms
 from midsock._progress import progress
-from midsock.cli._common import Failure, open_socket, open_stack, source_argument, warn, watch_options
+from midsock.cli._common import (
+    Checksum,
+    Failure,
+    open_socket,
+    open_stack,
+    source_argument,
+    warn,
+    watch_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +48,7 @@ _HEX_ROW = 16
 )
 @click.option("--raw", "form", flag_value="raw", help="Write the bytes as they are.")
 @watch_options
-def follow(source: str, number: int, side: str, form: str | None, filter_: str, checksum: str) -> None:
+def follow(source: str, number: int, side: str, form: str | None, filter_: str, checksum: Checksum) -> None:
     """Print what the ends of one flow sent, reassembled.
 
     Flows are numbered from 0 in the order in which they were opened; with --filter, those that match.

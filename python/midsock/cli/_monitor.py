@@ -7,7 +7,7 @@ import click
 import midsock as ms
 from midsock._progress import progress
 from midsock._report import console, report
-from midsock.cli._common import open_stack, source_argument, warn, watch_options
+from midsock.cli._common import Checksum, open_stack, source_argument, warn, watch_options
 from midsock.web import WebMonitor
 
 
@@ -15,7 +15,7 @@ from midsock.web import WebMonitor
 @source_argument
 @watch_options
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Servers to list.")
-def monitor(source: str, filter_: str, checksum: str, top: int) -> None:
+def monitor(source: str, filter_: str, checksum: Checksum, top: int) -> None:
     """Report on web traffic: connections over time, and requests, bytes and retransmissions per server.
 
     All TCP flows are watched unless --filter says which; what is not HTTP/1 counts no requests.
