@@ -319,7 +319,7 @@ def test_monitor_of_nothing_says_so(midsock: Midsock, web: pathlib.Path) -> None
 
 def test_ports_lists_what_can_be_read(midsock: Midsock) -> None:
     text = midsock("ports").stdout
-    assert all(word in text for word in ("pcapng", "zstd", "Linux cooked capture", "standard input"))
+    assert all(word in text for word in ("pcapng", "zstd", "Linux cooked capture", "standard input", "VXLAN"))
 
 
 def test_version(midsock: Midsock) -> None:

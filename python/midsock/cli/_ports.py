@@ -1,4 +1,4 @@
-"""`midsock ports`: what can be read."""
+"""`midsock ports`: what can be read and written."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ Sources that this build reads:
   formats     pcap (microseconds and nanoseconds, both byte orders), pcapng
   compressed  gzip, zstd
   link types  {links}
+  inside      {tunnels}
+
+Sinks, for midsock.CaptureWriter:
+
+  PATH        a capture file: pcapng if its name ends so, else pcap; compressed for .gz and .zst
+  -           standard output
 
 Live network interfaces cannot be read in this version; `tcpdump -w - | midsock flows -` comes close.
 """
@@ -21,6 +27,15 @@ Live network interfaces cannot be read in this version; `tcpdump -w - | midsock 
 
 @click.command()
 def ports() -> None:
-    """List what can be a SOURCE."""
-    links = ("Ethernet", "raw IP", "Linux cooked capture v1 and v2", "BSD loopback", "PPP")
-    click.echo(_PORTS.format(links=", ".join(links)), nl=False)
+    """List what can be a SOURCE, and what can be written."""
+    links = (
+        "Ethernet",
+        "raw IP",
+        "Linux cooked capture v1 and v2",
+        "BSD loopback",
+        "PPP",
+        "Cisco HDLC",
+        "FDDI",
+    )
+    tunnels = ("VLAN", "MPLS", "PPPoE", "IP in IP", "GRE", "VXLAN", "Geneve", "GTP-U")
+    click.echo(_PORTS.format(links=", ".join(links), tunnels=", ".join(tunnels)), nl=False)
