@@ -34,7 +34,7 @@ use crate::config::{ChecksumPolicy, Config};
 use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
 use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Paths, Trouble};
 use crate::port::{BURST, ChecksumState, Packet, Port, PortError, Received};
-use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe, RexmitKind};
+use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment, TcpFlags};
 use crate::{Nanos, Side};
 
@@ -663,10 +663,7 @@ fn check_sum(
 fn note_trouble(trouble: &mut Trouble, side: Side, arrival: &Arrival, raised: &mut KindMask) {
     let i = side.index();
     if let Some(rexmit) = arrival.rexmit {
-        trouble.rexmits[i].note(rexmit.kind);
-        if rexmit.kind == RexmitKind::Fin && rexmit.repeated > 0 {
-            trouble.rexmits[i].note(RexmitKind::Data);
-        }
+        trouble.rexmits[i].note(&rexmit);
         *raised |= Kind::Rexmit.bit();
     }
     match arrival.probe {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{Key, Path, TimerId};
 use crate::port::Packet;
-use crate::tcp::{Anomaly, Details, Endpoint, RexmitKind};
+use crate::tcp::{Anomaly, Details, Endpoint, Rexmit, RexmitKind};
 use crate::wire::Segment;
 use crate::{Nanos, Side};
 
@@ -126,23 +126,31 @@ impl EndReason {
 
 /// Retransmitted segments of one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rexmits([u32; 4]);
+pub struct Rexmits {
+    kinds: [u32; RexmitKind::ALL.len()],
+    /// Of the FINs, those whose segment repeats data, too.
+    with_data: u32,
+}
 
 impl Rexmits {
-    /// How many of this kind.
+    /// How many of this kind. A segment that repeats both data and its FIN is of both kinds.
     pub fn count(&self, kind: RexmitKind) -> u32 {
-        self.0[kind as usize]
+        let with_data = if kind == RexmitKind::Data { self.with_data } else { 0 };
+        self.kinds[kind as usize].saturating_add(with_data)
     }
 
-    /// How many of all kinds.
+    /// How many segments of all kinds.
     pub fn total(&self) -> u64 {
-        self.0.iter().map(|count| u64::from(*count)).sum()
+        self.kinds.iter().map(|count| u64::from(*count)).sum()
     }
 
     /// One more.
-    pub fn note(&mut self, kind: RexmitKind) {
-        let count = &mut self.0[kind as usize];
+    pub fn note(&mut self, rexmit: &Rexmit) {
+        let count = &mut self.kinds[rexmit.kind as usize];
         *count = count.saturating_add(1);
+        if rexmit.kind == RexmitKind::Fin && rexmit.repeated > 0 {
+            self.with_data = self.with_data.saturating_add(1);
+        }
     }
 }
 

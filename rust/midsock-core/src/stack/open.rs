@@ -1,7 +1,7 @@
 //! Which flow a segment belongs to, and where new flows begin.
 
-use super::{Engine, Feed, Stage};
-use crate::config::FullPolicy;
+use super::{Engine, Feed, Stage, check_sum};
+use crate::config::{ChecksumPolicy, FullPolicy};
 use crate::event::{EventDetail, Hook, Kind};
 use crate::flow::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, Key, Path};
 use crate::reassembly::Stream;
@@ -123,13 +123,22 @@ impl<U> Engine<U> {
         Belongs::Here
     }
 
-    /// A packet of a flow that ended changes its counters only.
+    /// A packet of a flow that ended changes its counters only. A FIN that is sent again because its acknowledgement was
+    /// lost comes as late as this.
     fn count_late(&mut self, feed: Feed<'_>, place: u32, side: Side) {
-        let length = self.ahead.at(self.current.packet).segment.length;
-        let flow = self.table.flow_mut(place);
+        let segment = self.ahead.at(self.current.packet).segment;
+        let (flow, extra) = self.table.both_mut(place);
         flow.last = feed.packet.time;
         flow.packets[side.index()] += 1;
-        flow.bytes[side.index()] += u64::from(length);
+        flow.bytes[side.index()] += u64::from(segment.length);
+        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, &segment);
+        if arrival.rexmit.is_some() && self.config.checksums != ChecksumPolicy::Ignore {
+            let flags = &mut flow.ends[side.index()].flags;
+            check_sum(flags, &mut arrival, feed, &segment, self.config.checksums);
+        }
+        if let Some(rexmit) = arrival.rexmit {
+            extra.trouble.get_or_insert_default().rexmits[side.index()].note(&rexmit);
+        }
     }
 
     /// Ends a flow whose tuple the packet at hand takes over; returns whether that is done. If its handlers have to run

@@ -1,8 +1,9 @@
 //! One tuple, several connections.
 
-use super::talk::{ACK, RST_ACK, SYN, SYN_ACK};
+use super::talk::{ACK, FIN_ACK, RST_ACK, SYN, SYN_ACK};
 use super::*;
 use crate::Side::{Client, Server};
+use crate::tcp::RexmitKind;
 
 const ONE: &[&str] = &["START client", "SETUP client", "NEW_DATA client 0+3 one", "END closed"];
 const TWO: &[&str] = &["#1 START client", "#1 SETUP client", "#1 NEW_DATA client 0+3 two", "#1 END closed"];
@@ -166,6 +167,19 @@ fn late_packets_of_a_closed_flow_are_counted_only() {
     assert_eq!(records[0].sides.each_ref().map(|side| side.packets), [7, 3]);
     assert_eq!(records[0].sides[0].bytes, 7);
     assert_eq!(records[0].last, talk.frames.last().unwrap().time);
+}
+
+#[test]
+fn a_late_retransmission_is_counted() {
+    let mut talk = Talk::opened();
+    // The acknowledgement of the server's FIN was lost; then a segment with the client's data and FIN comes again.
+    talk.say(Client, b"one").close();
+    let [client, server] = talk.next;
+    talk.send(Server, FIN_ACK, server - 1, client, b"").send(Client, FIN_ACK, client - 4, server, b"one");
+    let records = expect(&talk, ONE);
+    let [client, server] = records[0].sides.each_ref().map(|side| side.rexmits);
+    assert_eq!((server.count(RexmitKind::Fin), server.count(RexmitKind::Data), server.total()), (1, 0, 1));
+    assert_eq!((client.count(RexmitKind::Fin), client.count(RexmitKind::Data), client.total()), (1, 1, 1));
 }
 
 #[test]

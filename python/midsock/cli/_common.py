@@ -1,0 +1,74 @@
+"""What the commands share: options, sources and messages."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, TYPE_CHECKING, Any, Literal, get_args
+
+import click
+
+import midsock as ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+Checksum = Literal["auto", "verify", "ignore"]
+
+
+class Failure(click.ClickException):
+    """An error that takes one line."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print it as other programs do, with the command's name."""
+        click.echo(f"midsock: {self.message}", file=file or sys.stderr)
+
+
+def reason(error: OSError) -> str:
+    """Say what went wrong, in one line."""
+    if error.strerror is None:
+        return str(error)  # of the port, which says it all
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def warn(stack: ms.Stack) -> None:
+    """Say what the user should know about the source, once it has been read."""
+    if stack.warning:
+        click.echo(f"midsock: warning: {stack.warning}", err=True)
+
+
+source_argument = click.argument("source")
+
+
+def watch_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which flows are watched, and how."""
+    command = click.option(
+        "--checksum",
+        type=click.Choice(get_args(Checksum)),
+        default="auto",
+        show_default=True,
+        help="What to do about segments with a wrong checksum: verify rejects them, ignore does not look, "
+        "auto rejects them unless their sender leaves checksums to its hardware.",
+    )(command)
+    return click.option(
+        "--filter",
+        "filter_",
+        metavar="FILTER",
+        default="",
+        help="Watch only the flows that match, in tcpdump's syntax; src and dst are client and server.",
+    )(command)
+
+
+def open_stack(source: str, checksum: Checksum) -> ms.Stack:
+    """Open a source, picking up flows midstream."""
+    return ms.Stack(source, checksum=checksum, midstream=True)
+
+
+def open_socket(stack: ms.Stack, filter_: str, *, digest: bool = False) -> ms.MonitorSocket:
+    """Watch the flows that match a filter; a wrong one is an error of the command line."""
+    try:
+        return stack.socket(ms.MONITOR_STREAM, filter=filter_, digest=digest)
+    except ms.FilterError as error:
+        raise click.BadParameter(str(error), param_hint="--filter") from error
