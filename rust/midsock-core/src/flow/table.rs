@@ -57,6 +57,13 @@ impl<U> FlowTable<U> {
         self.index.peek(hash).into()
     }
 
+    /// Reads all that freeing a flow will touch.
+    pub(crate) fn peek_all(&self, place: u32) -> u64 {
+        let extra = &self.extras[place];
+        let details = extra.details.iter().fold(0, |read, details| read ^ u64::from(details.isn.0));
+        self.peek_slot(self.hash.hash(&self.flows[place].key)) ^ extra.number ^ details
+    }
+
     /// The place of a flow whose tuple has this hash: nearly always the one that is meant.
     #[inline]
     pub fn guess(&self, hash: u32) -> Option<u32> {
