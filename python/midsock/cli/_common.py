@@ -47,10 +47,11 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
     command = click.option(
         "--checksum",
         type=click.Choice(get_args(Checksum)),
-        default="auto",
+        default="ignore",
         show_default=True,
-        help="What to do about segments with a wrong checksum: verify rejects them, ignore does not look, "
-        "auto rejects them unless their sender leaves checksums to its hardware.",
+        help="What to do about segments with a wrong checksum: verify rejects them, ignore does not look "
+        "(captures are often taken before the hardware puts the right one in), auto rejects them unless their "
+        "sender seems to leave checksums to its hardware.",
     )(command)
     return click.option(
         "--filter",
@@ -61,9 +62,13 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
+LINGER = 60.0
+"""Seconds for which a closed flow takes in late packets: a report is to have them all, whatever memory it takes."""
+
+
 def open_stack(source: str, checksum: Checksum) -> ms.Stack:
     """Open a source, picking up flows midstream."""
-    return ms.Stack(source, checksum=checksum, midstream=True)
+    return ms.Stack(source, checksum=checksum, midstream=True, timeouts={"linger": LINGER})
 
 
 def open_socket(stack: ms.Stack, filter_: str, *, digest: bool = False) -> ms.MonitorSocket:
