@@ -33,7 +33,7 @@ class Stack(_midsock.Stack):
       has ended, is not set up, or has been idle for a minute, if a short search finds one; `"ignore"` ignores it.
     - `max_reassembly`: the most bytes of out-of-order and unread data of all flows together; 1 GiB.
     - `timeouts`: seconds of packet time, a mapping with any of `opening` (handshake not over; 120), `established`
-      (3600), `closing` (one end has closed; 600), `linger` (an ended flow takes in late packets; 30) and `gap` (bytes
+      (3600), `closing` (one end has closed; 600), `linger` (an ended flow takes in late packets; 2) and `gap` (bytes
       that were acknowledged but never seen may still turn up; 0.1).
     - `on_error`: when a handler raises, `"raise"` (default) stops `run` and raises with the flow in a note; `"log"`
       logs to the logger `midsock`, counts in `statistics()["handler_errors"]` and goes on.
