@@ -41,7 +41,20 @@ from midsock.events import (
     ON_TCP_STATE_CHANGE,
     ON_TIMER,
 )
-from midsock.fields import FIELDS, client, eth, event, flow, ip, packet, payload, receiver, sender, server, tcp
+from midsock.fields import (
+    FIELDS,
+    client,
+    eth,
+    event,
+    flow,
+    ip,
+    packet,
+    payload,
+    receiver,
+    sender,
+    server,
+    tcp,
+)
 from midsock.protocol import Protocol
 from midsock.stack import Stack
 
