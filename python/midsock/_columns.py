@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 def numbers(column: Column, dtype: npt.DTypeLike | None, copy: bool | None) -> npt.NDArray[Any]:  # noqa: FBT001
-    """Give a column of numbers as an array that shares its memory, unless another type or a copy is asked for."""
+    """Give a column of numbers as an array.
+
+    It shares the column's memory, unless another type or a copy is asked for.
+    """
     import numpy as np
 
-    shared = np.frombuffer(column, dtype=column._dtype)
+    shared: npt.NDArray[Any] = np.frombuffer(memoryview(column), dtype=column._dtype)  # noqa: SLF001
     if dtype is not None and np.dtype(dtype) != shared.dtype:
         if copy is False:
             msg = "a column cannot become another type without a copy"

@@ -24,6 +24,7 @@ from midsock.protocol import Protocol
 
 __all__ = [
     "Batch",
+    "CaptureWriter",
     "Column",
     "Counter",
     "Endpoint",
@@ -49,8 +50,8 @@ __version__: Final[str]
 
 _T_co = TypeVar("_T_co", covariant=True)
 
-# A handler gets the flow's socket; of a raw socket's packets and of orphans, the monitoring socket. It may be written
-# for one of the two or for both.
+# A handler gets the flow's socket; of a raw socket's packets and of orphans, the monitoring socket. It may be
+# written for one of the two or for both.
 _Handler: TypeAlias = Callable[[FlowSocket, Event], object] | Callable[[MonitorSocket, Event], object]
 _FlowHandler: TypeAlias = Callable[[FlowSocket, Event], object]
 _BatchHandler: TypeAlias = Callable[[Batch], object]
@@ -66,6 +67,9 @@ _Overlap: TypeAlias = Literal["first", "last"]
 _Value: TypeAlias = (
     int | bytes | bytearray | str | IPv4Address | IPv6Address | IPv4Network | IPv6Network | Field
 )
+
+# Where a property is named `bytes`, too.
+_Bytes: TypeAlias = bytes
 
 class PortError(OSError): ...
 class FilterError(ValueError): ...
@@ -108,8 +112,7 @@ class Expr:
 
 @final
 class EventType:
-    @staticmethod
-    def _built_in(name: str) -> EventType: ...
+    def __new__(cls, name: str) -> Self: ...
     def where(self, filter: _Filter) -> EventType: ...
     @property
     def parent(self) -> EventType | None: ...
@@ -152,6 +155,8 @@ class Event:
     def anomaly(self) -> Anomaly: ...
     @property
     def frame(self) -> bytes: ...
+    @property
+    def payload(self) -> bytes | None: ...
     def __getitem__(self, field: Field | str, /) -> Any: ...
 
 @final
@@ -269,9 +274,9 @@ class Endpoint:
     def gaps(self) -> list[tuple[int, int]]: ...
     @property
     def offset(self) -> int: ...
-    def read(self, n: int | None = None) -> _bytes: ...
-    def peek(self, n: int | None = None) -> _bytes: ...
-    def peek_at(self, offset: int, n: int) -> _bytes: ...
+    def read(self, n: int | None = None) -> _Bytes: ...
+    def peek(self, n: int | None = None) -> _Bytes: ...
+    def peek_at(self, offset: int, n: int) -> _Bytes: ...
     @property
     def track(self) -> bool: ...
     @track.setter
@@ -292,8 +297,6 @@ class Endpoint:
     def overlap(self) -> _Overlap: ...
     @overlap.setter
     def overlap(self, name: _Overlap, /) -> None: ...
-
-_bytes: TypeAlias = bytes
 
 @final
 class FlowSocket:
@@ -328,7 +331,7 @@ class FlowSocket:
         event: EventType,
         handler: None = None,
         *,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Callable[[_F], _F]: ...
@@ -338,7 +341,7 @@ class FlowSocket:
         event: EventType,
         handler: _F,
         *,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> _F: ...
@@ -354,7 +357,7 @@ class MonitorSocket:
         event: EventType,
         handler: None = None,
         *,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Callable[[_H], _H]: ...
@@ -364,7 +367,7 @@ class MonitorSocket:
         event: EventType,
         handler: _H,
         *,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> _H: ...
@@ -378,7 +381,7 @@ class MonitorSocket:
         columns: _Columns = None,
         size: int = 0,
         side: Side | None = None,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         filter: _Filter | None = None,
     ) -> Callable[[_B], _B]: ...
     @overload
@@ -390,7 +393,7 @@ class MonitorSocket:
         columns: _Columns = None,
         size: int = 0,
         side: Side | None = None,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         filter: _Filter | None = None,
     ) -> _B: ...
     def batches(
@@ -400,14 +403,14 @@ class MonitorSocket:
         columns: _Columns = None,
         size: int = 4096,
         side: Side | None = None,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         filter: _Filter | None = None,
     ) -> Pull[Batch]: ...
     def events(
         self,
         event: EventType,
         *,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Pull[tuple[FlowSocket | MonitorSocket, Event]]: ...
@@ -416,7 +419,7 @@ class MonitorSocket:
         event: EventType,
         *,
         sum: Field | str | None = None,
-        hook: Hook | Literal[0, 1, 2] = 2,
+        hook: Hook = ...,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Counter: ...
@@ -430,6 +433,16 @@ class MonitorSocket:
 @final
 class MemoryPort:
     def __new__(cls, packets: Sequence[tuple[int, bytes]], *, link: int = 1, burst: int = 256) -> Self: ...
+
+@final
+class CaptureWriter:
+    def __new__(
+        cls, path: str | PathLike[str], *, format: Literal["pcap", "pcap-ns", "pcapng"] | None = None
+    ) -> Self: ...
+    def write(self, time_ns: int, frame: bytes, *, length: int | None = None, link: int = 1) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_error: object) -> None: ...
 
 @final
 class Pull(Generic[_T_co]):
@@ -501,3 +514,90 @@ class _Statistics(TypedDict):
     reassembly: int
     handler_errors: int
     malformed: dict[str, int]
+
+# What the properties of the same names of `midsock.Stack` give: methods of its default socket.
+@type_check_only
+class _On(Interface):
+    @overload
+    def __call__(
+        self,
+        event: EventType,
+        handler: None = None,
+        *,
+        hook: Hook = ...,
+        side: Side | None = None,
+        filter: _Filter | None = None,
+    ) -> Callable[[_H], _H]: ...
+    @overload
+    def __call__(
+        self,
+        event: EventType,
+        handler: _H,
+        *,
+        hook: Hook = ...,
+        side: Side | None = None,
+        filter: _Filter | None = None,
+    ) -> _H: ...
+
+@type_check_only
+class _OnBatch(Interface):
+    @overload
+    def __call__(
+        self,
+        event: EventType,
+        handler: None = None,
+        *,
+        columns: _Columns = None,
+        size: int = 0,
+        side: Side | None = None,
+        hook: Hook = ...,
+        filter: _Filter | None = None,
+    ) -> Callable[[_B], _B]: ...
+    @overload
+    def __call__(
+        self,
+        event: EventType,
+        handler: _B,
+        *,
+        columns: _Columns = None,
+        size: int = 0,
+        side: Side | None = None,
+        hook: Hook = ...,
+        filter: _Filter | None = None,
+    ) -> _B: ...
+
+@type_check_only
+class _Batches(Interface):
+    def __call__(
+        self,
+        event: EventType,
+        *,
+        columns: _Columns = None,
+        size: int = 4096,
+        side: Side | None = None,
+        hook: Hook = ...,
+        filter: _Filter | None = None,
+    ) -> Pull[Batch]: ...
+
+@type_check_only
+class _Events(Interface):
+    def __call__(
+        self,
+        event: EventType,
+        *,
+        hook: Hook = ...,
+        side: Side | None = None,
+        filter: _Filter | None = None,
+    ) -> Pull[tuple[FlowSocket | MonitorSocket, Event]]: ...
+
+@type_check_only
+class _Count(Interface):
+    def __call__(
+        self,
+        event: EventType,
+        *,
+        sum: Field | str | None = None,
+        hook: Hook = ...,
+        side: Side | None = None,
+        filter: _Filter | None = None,
+    ) -> Counter: ...
