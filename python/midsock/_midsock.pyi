@@ -18,6 +18,7 @@ from typing import Protocol as Interface
 
 import numpy.typing as npt
 import pandas as pd
+from typing_extensions import Buffer, disjoint_base
 
 from midsock._enums import Anomaly, EndReason, Hook, Kind, RexmitKind, Side, State
 from midsock.protocol import Protocol
@@ -63,6 +64,7 @@ _Filter: TypeAlias = (
     Expr | Field | Callable[[FlowSocket, Event], bool] | Callable[[MonitorSocket, Event], bool]
 )
 _Columns: TypeAlias = Iterable[Field | str] | None
+_Hook: TypeAlias = Hook | Literal[0, 1, 2]
 _Overlap: TypeAlias = Literal["first", "last"]
 _Value: TypeAlias = (
     int | bytes | bytearray | str | IPv4Address | IPv6Address | IPv4Network | IPv6Network | Field
@@ -93,7 +95,9 @@ class Field:
     def __gt__(self, other: int | Field, /) -> Expr: ...
     def __ge__(self, other: int | Field, /) -> Expr: ...
     def __and__(self, other: Expr | Field, /) -> Expr: ...
+    def __rand__(self, other: Expr | Field, /) -> Expr: ...
     def __or__(self, other: Expr | Field, /) -> Expr: ...
+    def __ror__(self, other: Expr | Field, /) -> Expr: ...
     def __invert__(self) -> Expr: ...
     def __bool__(self) -> bool: ...
     def isin(self, values: Iterable[_Value]) -> Expr: ...
@@ -160,10 +164,7 @@ class Event:
     def __getitem__(self, field: Field | str, /) -> Any: ...
 
 @final
-class Column:
-    # Numbers only: `BufferError` for text and bytes.
-    def __buffer__(self, flags: int, /) -> memoryview: ...
-    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+class Column(Buffer):  # numbers only: `BufferError` for text and bytes
     def __len__(self) -> int: ...
     def __getitem__(self, row: int, /) -> Any: ...
     def __iter__(self) -> Iterator[Any]: ...
@@ -331,7 +332,7 @@ class FlowSocket:
         event: EventType,
         handler: None = None,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Callable[[_F], _F]: ...
@@ -341,7 +342,7 @@ class FlowSocket:
         event: EventType,
         handler: _F,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> _F: ...
@@ -357,7 +358,7 @@ class MonitorSocket:
         event: EventType,
         handler: None = None,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Callable[[_H], _H]: ...
@@ -367,7 +368,7 @@ class MonitorSocket:
         event: EventType,
         handler: _H,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> _H: ...
@@ -381,7 +382,7 @@ class MonitorSocket:
         columns: _Columns = None,
         size: int = 0,
         side: Side | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         filter: _Filter | None = None,
     ) -> Callable[[_B], _B]: ...
     @overload
@@ -393,7 +394,7 @@ class MonitorSocket:
         columns: _Columns = None,
         size: int = 0,
         side: Side | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         filter: _Filter | None = None,
     ) -> _B: ...
     def batches(
@@ -403,14 +404,14 @@ class MonitorSocket:
         columns: _Columns = None,
         size: int = 4096,
         side: Side | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         filter: _Filter | None = None,
     ) -> Pull[Batch]: ...
     def events(
         self,
         event: EventType,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Pull[tuple[FlowSocket | MonitorSocket, Event]]: ...
@@ -419,7 +420,7 @@ class MonitorSocket:
         event: EventType,
         *,
         sum: Field | str | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Counter: ...
@@ -452,6 +453,7 @@ class Pull(Generic[_T_co]):
     async def __anext__(self) -> _T_co: ...
     def close(self) -> None: ...
 
+@disjoint_base
 class Stack:
     def __new__(
         cls,
@@ -468,7 +470,7 @@ class Stack:
     ) -> Self: ...
     def socket(
         self,
-        kind: Kind = ...,
+        kind: Kind | Literal[0, 1] = 0,
         filter: str = "",
         *,
         track: tuple[bool, bool] = ...,
@@ -524,7 +526,7 @@ class _On(Interface):
         event: EventType,
         handler: None = None,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Callable[[_H], _H]: ...
@@ -534,7 +536,7 @@ class _On(Interface):
         event: EventType,
         handler: _H,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> _H: ...
@@ -550,7 +552,7 @@ class _OnBatch(Interface):
         columns: _Columns = None,
         size: int = 0,
         side: Side | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         filter: _Filter | None = None,
     ) -> Callable[[_B], _B]: ...
     @overload
@@ -562,7 +564,7 @@ class _OnBatch(Interface):
         columns: _Columns = None,
         size: int = 0,
         side: Side | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         filter: _Filter | None = None,
     ) -> _B: ...
 
@@ -575,7 +577,7 @@ class _Batches(Interface):
         columns: _Columns = None,
         size: int = 4096,
         side: Side | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         filter: _Filter | None = None,
     ) -> Pull[Batch]: ...
 
@@ -585,7 +587,7 @@ class _Events(Interface):
         self,
         event: EventType,
         *,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Pull[tuple[FlowSocket | MonitorSocket, Event]]: ...
@@ -597,7 +599,7 @@ class _Count(Interface):
         event: EventType,
         *,
         sum: Field | str | None = None,
-        hook: Hook = ...,
+        hook: _Hook = 2,
         side: Side | None = None,
         filter: _Filter | None = None,
     ) -> Counter: ...

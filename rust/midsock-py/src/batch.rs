@@ -181,6 +181,10 @@ impl Column {
         self.at(py, row.ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("no such row"))?)
     }
 
+    fn __iter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(PyList::new(py, self.to_list(py)?)?.try_iter()?.into_any().unbind())
+    }
+
     /// Its values as a list; `None` where the field did not apply.
     fn to_list(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         (0..self.array.len()).map(|row| self.at(py, row)).collect()
