@@ -125,7 +125,8 @@ fn export<'py>(py: Python<'py>, array: &ArrayRef) -> PyResult<Capsules<'py>> {
 /// One column of a batch.
 ///
 /// A column of numbers has the buffer protocol: `numpy.asarray(column)` and `memoryview(column)` share its memory. Where
-/// a field did not apply, Arrow sees a null and the buffer 0.
+/// a field did not apply, Arrow sees a null and the buffer 0. The buffer protocol knows no times: there they are signed
+/// 64-bit nanoseconds, which `.view("M8[ns]")` makes NumPy's times without a copy.
 #[pyclass(frozen, sequence, module = "midsock")]
 pub(crate) struct Column {
     array: ArrayRef,
