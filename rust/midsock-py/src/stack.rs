@@ -374,6 +374,9 @@ impl Stack {
             }
         }
         let handlers = std::mem::take(&mut self.lock(py).handlers);
+        for monitor in handlers.monitors() {
+            monitor.get().forget();
+        }
         drop(handlers);
         Ok(())
     }

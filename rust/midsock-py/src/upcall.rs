@@ -97,6 +97,16 @@ impl Handlers {
         self.batches.insert(id, target);
     }
 
+    /// Forgets who gets a batch; the caller drops it without the lock.
+    pub(crate) fn remove_batch(&mut self, id: BatchId) -> Option<Target> {
+        self.batches.remove(&id)
+    }
+
+    /// The monitoring sockets.
+    pub(crate) fn monitors(&self) -> &[Py<MonitorSocket>] {
+        &self.monitors
+    }
+
     pub(crate) fn add_monitor(&mut self, monitor: Py<MonitorSocket>) {
         self.monitors.push(monitor);
     }
@@ -202,10 +212,11 @@ pub(crate) fn call(slf: &Bound<'_, Stack>, upcall: Upcall, cached: &mut Option<P
     let asked = is_filter.then(|| upcall.clone());
     let event = event_object(slf, upcall, serial, cached)?;
     match target {
-        Target::Call(callable) | Target::Once(callable) => match callable.call1(py, (&sock, &event)) {
-            Ok(answer) => {
+        Target::Call(callable) | Target::Once(callable) => match ask(py, &callable, &sock, &event, is_filter)
+        {
+            Ok(passes) => {
                 if let Some(upcall) = asked
-                    && answer.is_truthy(py)?
+                    && passes
                 {
                     stack.lock(py).core_mut()?.pass(&upcall);
                 }
@@ -224,6 +235,18 @@ pub(crate) fn call(slf: &Bound<'_, Stack>, upcall: Upcall, cached: &mut Option<P
         }
     }
     Ok(())
+}
+
+/// Calls a handler or a filter; returns whether a filter says yes.
+fn ask(
+    py: Python<'_>,
+    callable: &Py<PyAny>,
+    sock: &Py<PyAny>,
+    event: &Py<Event>,
+    is_filter: bool,
+) -> PyResult<bool> {
+    let answer = callable.call1(py, (sock, event))?;
+    Ok(is_filter && answer.is_truthy(py)?)
 }
 
 /// The event object for an upcall: the last one again, unless somebody kept that.
