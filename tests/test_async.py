@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import midsock as ms
 import pytest
 from frames import merge, web
-
-import midsock as ms
 from midsock import CLIENT
 
 DATA = ms.ON_CONN_NEW_DATA

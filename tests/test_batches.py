@@ -6,24 +6,33 @@ import gc
 import weakref
 from typing import Any
 
+import midsock as ms
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
 from frames import MILLISECOND, START, Talk, merge, web
-
-import midsock as ms
 from midsock import CLIENT, SERVER
 
 DATA = ms.ON_CONN_NEW_DATA
-COLUMNS = ("flow.id", "event.side", "event.time", "ip.src", "tcp.psh", "event.offset", "event.length", "event.data")
+COLUMNS = (
+    "flow.id",
+    "event.side",
+    "event.time",
+    "ip.src",
+    "tcp.psh",
+    "event.offset",
+    "event.length",
+    "event.data",
+)
 
 
 def two_flows(*, burst: int = 1) -> ms.Stack:
     """Give a stack of two conversations of four rows."""
     talks = [
-        Talk(client_port=port, now=START + port).open().client(b"ab" * port).server(b"12345") for port in (1, 2)
+        Talk(client_port=port, now=START + port).open().client(b"ab" * port).server(b"12345")
+        for port in (1, 2)
     ]
     return ms.Stack(ms.MemoryPort(merge(*talks), burst=burst))
 
@@ -101,7 +110,9 @@ def test_new_data_is_one_row_per_flow_side_and_burst() -> None:
     assert batch["event.offset"].to_list() == [0, 0]
     assert batch["event.length"].to_list() == [10, 10]
     single = one_batch(ms.Stack(talk.port(burst=1)))
-    assert single["event.data"].to_list() == [b"%c%d" % (side, number) for number in range(5) for side in b"cs"]
+    assert single["event.data"].to_list() == [
+        b"%c%d" % (side, number) for number in range(5) for side in b"cs"
+    ]
 
 
 def test_gap_ends_a_row() -> None:
@@ -123,7 +134,9 @@ def test_filters_sides_and_hooks_apply() -> None:
     pulls = [
         stack.batches(DATA, columns=["event.data"], side=CLIENT),
         stack.batches(DATA, columns=["event.data"], filter=ms.event.length > 4),
-        stack.batches(ms.ON_PKT_IN, columns=["sender.state"], hook=ms.PRE_TCP, filter=ms.tcp.syn & ~ms.tcp.ack),
+        stack.batches(
+            ms.ON_PKT_IN, columns=["sender.state"], hook=ms.PRE_TCP, filter=ms.tcp.syn & ~ms.tcp.ack
+        ),
     ]
     batches = [[row for batch in pull for row in batch[batch.columns[0]]] for pull in pulls]
     assert batches == [[b"ab", b"abab"], [b"12345"] * 2, [0, 0]]
@@ -155,7 +168,13 @@ def test_numbers_share_their_memory_read_only() -> None:
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
     view = memoryview(column)
-    assert (view.readonly, view.format, view.itemsize, view.shape, view.tolist()) == (True, "Q", 8, (4,), [2, 4, 5, 5])
+    assert (view.readonly, view.format, view.itemsize, view.shape, view.tolist()) == (
+        True,
+        "Q",
+        8,
+        (4,),
+        [2, 4, 5, 5],
+    )
     assert np.shares_memory(array, np.frombuffer(view, dtype=np.uint64))
 
 
@@ -258,7 +277,11 @@ def test_batches_are_not_written_to_later() -> None:
     batches: list[ms.Batch] = []
     stack.on_batch(DATA, batches.append, columns=["event.data", "event.length"])
     stack.run()
-    rows = [(row, length) for batch in batches for row, length in zip(batch["event.data"], batch["event.length"], strict=True)]
+    rows = [
+        (row, length)
+        for batch in batches
+        for row, length in zip(batch["event.data"], batch["event.length"], strict=True)
+    ]
     assert rows == [(b"ab", 2), (b"abab", 4), (b"12345", 5), (b"12345", 5)]
 
 
@@ -345,7 +368,12 @@ def test_capsules_that_nobody_takes_are_freed() -> None:
 def test_events_iterates_over_pairs() -> None:
     stack = two_flows()
     seen = [(sock, event.side, event.length) for sock, event in stack.events(DATA)]
-    assert [(side, length) for _, side, length in seen] == [(CLIENT, 2), (CLIENT, 4), (SERVER, 5), (SERVER, 5)]
+    assert [(side, length) for _, side, length in seen] == [
+        (CLIENT, 2),
+        (CLIENT, 4),
+        (SERVER, 5),
+        (SERVER, 5),
+    ]
     assert seen[0][0] is seen[2][0]
 
 

@@ -11,10 +11,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import midsock as ms
 import pytest
 from frames import START, Talk, web
-
-import midsock as ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +99,9 @@ def zstandard(path: pathlib.Path) -> None:
     pathlib.Path(str(path) + ".tmp").replace(path)
 
 
-@pytest.mark.parametrize("name", ["a.pcap", "a.pcapng", "a.pcap.gz", "a.pcap.zst", "a.pcapng.gz", "a.pcapng.zst"])
+@pytest.mark.parametrize(
+    "name", ["a.pcap", "a.pcapng", "a.pcap.gz", "a.pcap.zst", "a.pcapng.gz", "a.pcapng.zst"]
+)
 def test_what_is_written_is_read_back(name: str, tmp_path: pathlib.Path) -> None:
     talk = web()
     with ms.CaptureWriter(tmp_path / name) as writer:
@@ -172,7 +173,9 @@ LINKS: list[tuple[int, Callable[[bytes], bytes]]] = [
 ]
 
 
-@pytest.mark.parametrize(("link", "wrap"), LINKS, ids=lambda value: str(value) if isinstance(value, int) else "")
+@pytest.mark.parametrize(
+    ("link", "wrap"), LINKS, ids=lambda value: str(value) if isinstance(value, int) else ""
+)
 def test_link_types(link: int, wrap: Callable[[bytes], bytes], tmp_path: pathlib.Path) -> None:
     packets = [(time, wrap(frame)) for time, frame in web().packets]
     path = tmp_path / "capture.pcapng"
@@ -226,7 +229,9 @@ def test_folder(tmp_path: pathlib.Path) -> None:
         ms.Stack(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f", b"hello, this is text\n" * 10, b"\0" * 100, b"\x1f\x8b" + bytes(30)])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x1f", b"hello, this is text\n" * 10, b"\0" * 100, b"\x1f\x8b" + bytes(30)]
+)
 def test_empty_and_foreign_files_say_so_in_one_line(content: bytes, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "foreign.pcap"
     path.write_bytes(content)

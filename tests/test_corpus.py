@@ -10,16 +10,18 @@ import os
 import pathlib
 from typing import TYPE_CHECKING, Any
 
+import midsock as ms
 import pytest
 from corpus_truth import compare, is_gapless, load_differences, load_truth, unexplained
-
-import midsock as ms
 
 if TYPE_CHECKING:
     from corpus_truth import Difference
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CORPUS = pathlib.Path(os.environ.get("MIDSOCK_CORPUS", ROOT / "../shared/corpus")).resolve()
+
+# pcap, with nanoseconds, modified; each in both byte orders; pcapng.
+MAGICS = ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1", "0a0d0d0a")
 
 pytestmark = pytest.mark.skipif(
     not (CORPUS / "truth.json").is_file(),
@@ -35,8 +37,9 @@ def captures() -> list[str]:
 
 
 def flows_of(capture: str) -> list[dict[str, Any]]:
-    """Give what `midsock flows --format json --digest` prints of a capture."""
-    with ms.Stack(CORPUS / capture, midstream=True) as stack:
+    """Give the records of a capture."""
+    # tshark does not look at checksums, so that its streams hold what hosts refused.
+    with ms.Stack(CORPUS / capture, midstream=True, checksum="ignore") as stack:
         stack.socket(digest=True)
         return [json.loads(record.to_json()) for record in stack.flows()]
 
@@ -45,7 +48,9 @@ def flows_of(capture: str) -> list[dict[str, Any]]:
 def differences() -> list[Difference]:
     """Give all differences between the truth and what the stack says."""
     truth = load_truth(CORPUS / "truth.json")
-    return [found for capture, streams in truth.items() for found in compare(capture, streams, flows_of(capture))]
+    return [
+        found for capture, streams in truth.items() for found in compare(capture, streams, flows_of(capture))
+    ]
 
 
 def test_every_capture_runs_to_its_end_or_says_what_is_wrong() -> None:
@@ -63,7 +68,9 @@ def test_every_capture_runs_to_its_end_or_says_what_is_wrong() -> None:
         # With a handler and a column for everything, so that nothing that is broken stays unlooked at.
         stack.on(ms.ON_PKT_IN, lambda _sock, event: [event[field] for field in ms.FIELDS])
         stack.on(ms.ON_CONN_NEW_DATA, lambda sock, event, told=told: told.append(sock[event.side].read()))  # type: ignore[misc]
-        stack.on_batch(ms.ON_PKT_IN, lambda batch: [batch[name].to_list() for name in batch], columns=ms.FIELDS)
+        stack.on_batch(
+            ms.ON_PKT_IN, lambda batch: [batch[name].to_list() for name in batch], columns=ms.FIELDS
+        )
         stack.socket(ms.MONITOR_RAW).count(ms.ON_PKT_IN, filter=ms.payload.contains(b"GET") | ms.tcp.syn)
         try:
             stack.run()
@@ -73,8 +80,9 @@ def test_every_capture_runs_to_its_end_or_says_what_is_wrong() -> None:
         statistics = stack.statistics()
         assert statistics["reassembly"] == 0, name
         assert statistics["flows_open"] == 0, name
-    # Those whose file is broken or no capture at all.
-    assert len(refused) < len(names) // 20, refused
+    # Only those that are no captures at all, whatever their name.
+    magics = {bytes.fromhex(magic) for magic in MAGICS}
+    assert [name for name in refused if (CORPUS / name).read_bytes()[:4] in magics] == []
 
 
 def test_flows_agree_with_tshark_but_for_reviewed_differences(differences: list[Difference]) -> None:

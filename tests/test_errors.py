@@ -15,10 +15,9 @@ import tracemalloc
 import types
 import weakref
 
+import midsock as ms
 import pytest
 from frames import CLIENT, START, Packet, Talk, merge, tcp_frame, web
-
-import midsock as ms
 
 Sock = ms.FlowSocket
 DATA = ms.ON_CONN_NEW_DATA
@@ -133,7 +132,9 @@ def test_exception_in_an_iterator_leaves_it_usable() -> None:
 
 
 @pytest.mark.parametrize("handlers", ["", "stack.on(ms.ON_PKT_IN, lambda sock, event: None)"])
-@pytest.mark.parametrize("call", ["stack.run()", "list(stack.batches(ms.ON_GAP))", "asyncio.run(stack.run_async())"])
+@pytest.mark.parametrize(
+    "call", ["stack.run()", "list(stack.batches(ms.ON_GAP))", "asyncio.run(stack.run_async())"]
+)
 def test_interrupt_ends_the_run(handlers: str, call: str) -> None:
     if "asyncio" in call:
         call = "stack.run()"
@@ -168,7 +169,10 @@ def test_interrupt_ends_the_run(handlers: str, call: str) -> None:
     os._exit(1)
     """
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
@@ -499,7 +503,9 @@ def test_unordered_and_extreme_times_do_no_harm() -> None:
     frames = [frame for _, frame in web().packets]
     times = [0, 2**63 - 1, -(2**63), 5, -1, 2**62, 0, 1]
     stack = ms.Stack(ms.MemoryPort(list(zip(times, frames, strict=True)), burst=1))
-    stack.on(ms.ON_PKT_IN, lambda sock, event: (event.time, sock.duration, event["flow.duration"], repr(event)))
+    stack.on(
+        ms.ON_PKT_IN, lambda sock, event: (event.time, sock.duration, event["flow.duration"], repr(event))
+    )
     stack.on(ms.ON_CONN_START, lambda sock, _event: sock.timer(1))
     stack.run()
     stack = ms.Stack(ms.MemoryPort(list(zip(times, frames, strict=True)), burst=1))
@@ -510,12 +516,16 @@ def test_unordered_and_extreme_times_do_no_harm() -> None:
 
 def test_any_cut_of_any_frame_does_no_harm() -> None:
     peers = Talk().peers
-    frame = tcp_frame(peers[0], peers[1], 1, 0, 2, b"data", options=bytes([2, 4, 5, 180, 3, 3, 200, 8, 10]), vlans=(1,))
+    frame = tcp_frame(
+        peers[0], peers[1], 1, 0, 2, b"data", options=bytes([2, 4, 5, 180, 3, 3, 200, 8, 10]), vlans=(1,)
+    )
     packets: list[Packet] = [(START, frame[:length]) for length in range(len(frame) + 1)]
     for link in (0, 1, 9, 12, 101, 113, 276, 65_000):
         stack = ms.Stack(ms.MemoryPort(packets, link=link), midstream=True)
         stack.on(ms.ON_PKT_IN, lambda _sock, event: [event[name] for name in ms.FIELDS])
-        stack.socket(ms.MONITOR_RAW).on(ms.ON_PKT_IN, lambda _sock, event: [event[name] for name in ms.FIELDS])
+        stack.socket(ms.MONITOR_RAW).on(
+            ms.ON_PKT_IN, lambda _sock, event: [event[name] for name in ms.FIELDS]
+        )
         stack.run()
         assert stack.statistics()["received"] == len(packets)
 
@@ -541,7 +551,9 @@ def test_full_table_follows_its_policy(when_full: str, watched: int) -> None:
 
 def test_flood_of_syns_does_not_move_established_flows() -> None:
     held = [Talk(client_port=100 + number, now=START + number).open() for number in range(10)]
-    flood = [Talk(client_port=1_000 + number, now=START + 10_000_000 + number).syn() for number in range(2_000)]
+    flood = [
+        Talk(client_port=1_000 + number, now=START + 10_000_000 + number).syn() for number in range(2_000)
+    ]
     stack = ms.Stack(ms.MemoryPort(merge(*held, *flood)), max_flows=50)
     reasons: dict[int, ms.EndReason] = {}
     stack.on(ms.ON_CONN_END, lambda sock, event: reasons.update({sock.client.port: event.reason}))
@@ -713,7 +725,10 @@ def test_user_objects_are_freed_with_their_flow() -> None:
         """Can be referred to weakly."""
 
     alive: weakref.WeakSet[Mine] = weakref.WeakSet()
-    talks = [Talk(client_port=number, now=START + number * 60_000_000_000).open().close() for number in range(1, 20)]
+    talks = [
+        Talk(client_port=number, now=START + number * 60_000_000_000).open().close()
+        for number in range(1, 20)
+    ]
     stack = ms.Stack(ms.MemoryPort(merge(*talks), burst=1))
 
     @stack.on(ms.ON_CONN_START)

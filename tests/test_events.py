@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import midsock as ms
 import pytest
 from frames import ACK, FIN, SECOND, START, SYN, Packet, Talk, merge, udp_frame, web
-
-import midsock as ms
 from midsock import CLIENT, SERVER, Anomaly, EndReason, RexmitKind, State
 
 Sock = ms.FlowSocket
@@ -42,7 +41,10 @@ def test_set_up_is_told_once_when_both_ends_are_established() -> None:
     talk = Talk().open().client(b"a").send(CLIENT)
     states = []
     stack = talk.stack()
-    stack.on(ms.ON_CONN_SETUP, lambda sock, event: states.append((event.time_ns, sock.client.state, sock.server.state)))
+    stack.on(
+        ms.ON_CONN_SETUP,
+        lambda sock, event: states.append((event.time_ns, sock.client.state, sock.server.state)),
+    )
     stack.run()
     assert states == [(talk.packets[2][0], State.ESTABLISHED, State.ESTABLISHED)]
 
@@ -76,7 +78,9 @@ def test_hooks_see_the_ends_before_between_and_after() -> None:
     seen: list[tuple[State, State]] = []
     stack = Talk().syn().stack()
     for hook in ms.Hook:
-        stack.on(ms.ON_PKT_IN, lambda sock, _event: seen.append((sock.client.state, sock.server.state)), hook=hook)
+        stack.on(
+            ms.ON_PKT_IN, lambda sock, _event: seen.append((sock.client.state, sock.server.state)), hook=hook
+        )
     stack.run()
     assert seen == [
         (State.CLOSED, State.LISTEN),
@@ -103,7 +107,9 @@ def test_senders_change_is_told_at_post_snd_and_both_at_post_tcp() -> None:
         (ms.ON_TCP_STATE_CHANGE, ms.PRE_TCP, "POST_SND or POST_TCP"),
     ],
 )
-def test_hook_without_the_event_is_an_error_with_advice(event: ms.EventType, hook: ms.Hook, advice: str) -> None:
+def test_hook_without_the_event_is_an_error_with_advice(
+    event: ms.EventType, hook: ms.Hook, advice: str
+) -> None:
     stack = web().stack()
     with pytest.raises(ValueError, match=f"{event!r} cannot be handled at {hook.name}: choose {advice}"):
         stack.on(event, print, hook=hook)
@@ -116,7 +122,8 @@ def test_new_data_says_side_offset_length_and_bytes() -> None:
     seen = []
     stack = talk.stack()
     stack.on(
-        ms.ON_CONN_NEW_DATA, lambda _sock, event: seen.append((event.side, event.offset, event.length, event.data))
+        ms.ON_CONN_NEW_DATA,
+        lambda _sock, event: seen.append((event.side, event.offset, event.length, event.data)),
     )
     stack.run()
     assert seen == [(CLIENT, 0, 3, b"abc"), (SERVER, 0, 2, b"12"), (CLIENT, 3, 4, b"defg")]
@@ -237,7 +244,9 @@ def test_orphan_is_a_tcp_packet_of_no_flow() -> None:
 def test_midstream_pickup_makes_a_flow_of_it() -> None:
     stack = Talk().send(SERVER, ACK, b"abc").stack(midstream=True)
     seen: list[tuple[bool, bool, bytes]] = []
-    stack.on(ms.ON_CONN_NEW_DATA, lambda sock, event: seen.append((sock.midstream, sock.handshake, event.data)))
+    stack.on(
+        ms.ON_CONN_NEW_DATA, lambda sock, event: seen.append((sock.midstream, sock.handshake, event.data))
+    )
     stack.run()
     assert seen == [(True, False, b"abc")]
 
@@ -420,7 +429,10 @@ def test_events_of_a_flow_come_in_order_of_packets_and_registration() -> None:
     stack = Talk().open().client(b"a").server(b"b").stack(burst=1)
     stack.on(ms.ON_CONN_NEW_DATA, lambda _sock, event: log.append(f"1{event.data.decode()}"))
     stack.on(ms.ON_CONN_NEW_DATA, lambda _sock, event: log.append(f"2{event.data.decode()}"))
-    stack.on(ms.ON_CONN_NEW_DATA.where(lambda _s, _e: True), lambda _s, event: log.append(f"3{event.data.decode()}"))
+    stack.on(
+        ms.ON_CONN_NEW_DATA.where(lambda _s, _e: True),
+        lambda _s, event: log.append(f"3{event.data.decode()}"),
+    )
     stack.run()
     assert log == ["1a", "2a", "3a", "1b", "2b", "3b"]
 
@@ -429,9 +441,7 @@ def test_events_of_a_flow_come_in_order_of_packets_and_registration() -> None:
 def test_bursts_do_not_change_what_is_told(burst: int) -> None:
     talks = [web(number=number) for number in range(20)]
     port = ms.MemoryPort(merge(*talks), burst=burst)
-    log = [
-        (event.kind, event.side, event.time_ns) for event in log_of(ms.Stack(port), *ALL_OF_A_FLOW)
-    ]
+    log = [(event.kind, event.side, event.time_ns) for event in log_of(ms.Stack(port), *ALL_OF_A_FLOW)]
     whole = log_of(ms.Stack(ms.MemoryPort(merge(*talks))), *ALL_OF_A_FLOW)
     assert log == [(event.kind, event.side, event.time_ns) for event in whole]
 

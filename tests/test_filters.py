@@ -6,10 +6,9 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+import midsock as ms
 import pytest
 from frames import ACK, MILLISECOND, PSH, START, Talk, timestamps
-
-import midsock as ms
 from midsock import CLIENT, SERVER
 
 if TYPE_CHECKING:

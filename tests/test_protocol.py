@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from frames import ACK, MSS_1460, SERVER, SYN, Talk, merge, web
-
 import midsock as ms
+from frames import ACK, MSS_1460, SERVER, SYN, Talk, merge, web
 from midsock import CLIENT, EndReason, Side
 
 
@@ -68,7 +67,10 @@ def test_simultaneous_close_tells_each_eof_once() -> None:
     talk = Talk().open().client(b"a")
     talk.send(CLIENT, ACK | 1).send(SERVER, ACK | 1, ack=1_002).send(CLIENT).send(SERVER)
     (calls,) = logs_of(talk.stack())
-    assert sorted(str(side) for what, side in (call for call in calls if call[0] == "eof")) == ["client", "server"]
+    assert sorted(str(side) for what, side in (call for call in calls if call[0] == "eof")) == [
+        "client",
+        "server",
+    ]
     assert calls[-1] == ("lost", EndReason.CLOSED)
 
 

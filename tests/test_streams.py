@@ -6,10 +6,9 @@ import hashlib
 import json
 import random
 
+import midsock as ms
 import pytest
 from frames import ACK, MSS_1460, SYN, Talk, merge, web
-
-import midsock as ms
 from midsock import CLIENT, SERVER, Anomaly, Side
 
 Sock = ms.FlowSocket
@@ -47,7 +46,9 @@ def test_read_takes_and_peek_does_not() -> None:
     def data(sock: Sock, event: ms.Event) -> None:
         end = sock.client
         assert event.data == b"abcdef"
-        seen.append((end.offset, end.peek(), end.peek(2), end.peek_at(3, 2), end.peek_at(6, 1), end.peek_at(99, 1)))
+        seen.append(
+            (end.offset, end.peek(), end.peek(2), end.peek_at(3, 2), end.peek_at(6, 1), end.peek_at(99, 1))
+        )
         seen.append((end.read(2), end.offset, end.peek(), end.peek_at(0, 9), end.peek_at(2, 9)))
         seen.append((end.read(0), end.read(-1), end.read(), end.offset))
 
@@ -75,7 +76,11 @@ def test_number_of_bytes_is_checked() -> None:
 
     @stack.on(DATA)
     def data(sock: Sock, _event: ms.Event) -> None:
-        for use in (lambda: sock.client.read(-2), lambda: sock.client.peek(-7), lambda: sock.client.peek_at(0, -2)):
+        for use in (
+            lambda: sock.client.read(-2),
+            lambda: sock.client.peek(-7),
+            lambda: sock.client.peek_at(0, -2),
+        ):
             with pytest.raises(ValueError, match="0 or more"):
                 use()
         with pytest.raises(OverflowError):
@@ -132,7 +137,8 @@ def test_buffer_caps_unread_bytes_and_says_so() -> None:
     sock = stack.socket(reassemble=True, buffer=250)
     seen: list[tuple[int, bytes, dict[str, int]]] = []
     sock.on(
-        ms.ON_CONN_END, lambda sock, _e: seen.append((sock.client.offset, sock.client.read(), sock.flow.anomalies))
+        ms.ON_CONN_END,
+        lambda sock, _e: seen.append((sock.client.offset, sock.client.read(), sock.flow.anomalies)),
     )
     stack.run()
     ((offset, data, anomalies),) = seen
@@ -155,9 +161,7 @@ def test_out_of_order_is_put_in_order() -> None:
     assert ends[-1] == 2
 
 
-@pytest.mark.parametrize(
-    ("overlap", "expected"), [("first", b"..abcdZZ"), ("last", b"..ZZZZZZ")]
-)
+@pytest.mark.parametrize(("overlap", "expected"), [("first", b"..abcdZZ"), ("last", b"..ZZZZZZ")])
 def test_overlap_is_settled_by_policy(overlap: str, expected: bytes) -> None:
     talk = Talk().open().client(b"abcd", offset=2).client(b"ZZZZZZ", offset=2).client(b"..", offset=0)
     assert streams_of(talk, overlap=overlap)[CLIENT] == expected
@@ -262,7 +266,9 @@ def test_snap_cut_payload_is_a_gap_not_bytes(tmp_path: object) -> None:
     for stack in (ms.Stack(path), ms.Stack(path, checksum="verify")):
         log: list[tuple[str, int, int]] = []
         for event in (DATA, ms.ON_GAP):
-            stack.on(event, lambda _sock, event, log=log: log.append((event.kind, event.offset, event.length)))  # type: ignore[misc]
+            stack.on(
+                event, lambda _sock, event, log=log: log.append((event.kind, event.offset, event.length))
+            )  # type: ignore[misc]
         data: list[bytes] = []
         stack.on(DATA, lambda _sock, event, data=data: data.append(event.data))  # type: ignore[misc]
         ends: list[ms.FlowRecord] = []
@@ -397,7 +403,9 @@ def test_port_reuse_is_a_new_flow() -> None:
 def test_data_on_the_syn_is_part_of_the_stream() -> None:
     talk = Talk().send(CLIENT, SYN, b"early", options=MSS_1460).synack()
     talk.packets.pop()
-    talk.send(SERVER, SYN | ACK, seq=5_000, ack=1_006, options=MSS_1460).send(CLIENT).client(b" late", offset=5)
+    talk.send(SERVER, SYN | ACK, seq=5_000, ack=1_006, options=MSS_1460).send(CLIENT).client(
+        b" late", offset=5
+    )
     assert streams_of(talk)[CLIENT] == b"early late"
 
 
@@ -431,7 +439,11 @@ def test_digest_is_that_of_the_stream() -> None:
     ]
     assert parsed["stream"]["client"]["length"] == len(request)
     assert '"start":1700000000.001000000,' in record.to_json()
-    assert (parsed["client"], parsed["server"], parsed["reason"]) == ("10.0.0.1:40000", "10.0.0.2:80", "closed")
+    assert (parsed["client"], parsed["server"], parsed["reason"]) == (
+        "10.0.0.1:40000",
+        "10.0.0.2:80",
+        "closed",
+    )
 
 
 def test_record_of_an_ipv6_flow_in_vlans() -> None:
