@@ -319,7 +319,7 @@ pub(crate) fn deliver(slf: &Bound<'_, Stack>, target: Option<Target>, batch: Bat
 #[pyclass(frozen, module = "midsock")]
 pub(crate) struct Pull {
     stack: Py<Stack>,
-    pull: usize,
+    number: usize,
     monitor: MonitorId,
     registration: RegistrationId,
 }
@@ -327,11 +327,11 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn new(
         stack: Py<Stack>,
-        pull: usize,
+        number: usize,
         monitor: MonitorId,
         registration: RegistrationId,
     ) -> Pull {
-        Pull { stack, pull, monitor, registration }
+        Pull { stack, number, monitor, registration }
     }
 }
 
@@ -344,15 +344,15 @@ impl Pull {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let stack = self.stack.bind(py);
         loop {
-            if let Some(queue) = stack.get().lock(py).handlers.queue(self.pull) {
+            if let Some(queue) = stack.get().lock(py).handlers.queue(self.number) {
                 if let Some(object) = queue.pop_front() {
                     return Ok(Some(object));
                 }
             } else {
                 return Ok(None);
             }
-            Stack::advance(stack, |state| state.handlers.has_queued(self.pull))?;
-            if !stack.get().lock(py).handlers.has_queued(self.pull) {
+            Stack::advance(stack, |state| state.handlers.has_queued(self.number))?;
+            if !stack.get().lock(py).handlers.has_queued(self.number) {
                 // At the end of the input, or stopped by a handler: there is no next one now.
                 return Ok(None);
             }
@@ -372,7 +372,7 @@ impl Pull {
     fn close(&self, py: Python<'_>) {
         let queue = {
             let mut state = self.stack.get().lock(py);
-            let queue = state.handlers.close_pull(self.pull);
+            let queue = state.handlers.close_pull(self.number);
             // A closed stack has dropped the registration already.
             if queue.is_some()
                 && let Ok(core) = state.core_mut()
