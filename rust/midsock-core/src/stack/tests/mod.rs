@@ -36,7 +36,7 @@ fn line(stack: &Stack<u32>, upcall: &Upcall) -> String {
     let mut line = String::new();
     match upcall.call {
         Call::Handler(HandlerId(number)) | Call::Once(HandlerId(number)) if number > 0 => {
-            write!(line, "h{number} ").unwrap()
+            write!(line, "h{number} ").unwrap();
         }
         _ => {}
     }
