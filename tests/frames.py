@@ -22,7 +22,7 @@ def checksum(data: bytes) -> int:
     """Give the Internet checksum (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -42,7 +42,7 @@ class Peer:
     mac: str
 
 
-def tcp_frame(
+def tcp_frame(  # noqa: PLR0917 (the order of the header)
     source: Peer,
     destination: Peer,
     seq: int,
@@ -140,8 +140,8 @@ class Talk:
     ) -> Talk:
         """Send a segment of `side`.
 
-        It continues what that side sent, unless a stream `offset` or a `seq` is given. It acknowledges all that the
-        other side sent, unless `ack` is given. If it is `lost`, it is nowhere to be seen.
+
+        the other side sent, unless `ack` is given. If it is `lost`, it is nowhere to be seen.
         """
         if offset is not None:
             seq = self.isns[side] + 1 + offset

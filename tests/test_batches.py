@@ -317,7 +317,7 @@ def test_pandas() -> None:
         assert frame[name].tolist() == values
     assert frame["event.time"].dtype == np.dtype("M8[ns]")
     assert frame.groupby("flow.id")["event.length"].sum().to_dict() == {0: 7, 1: 9}
-    from_arrow = pd.DataFrame.from_arrow(batch)
+    from_arrow = pd.DataFrame.from_arrow(batch)  # type: ignore[attr-defined]
     assert from_arrow["event.length"].tolist() == [2, 4, 5, 5]
 
 

@@ -335,10 +335,13 @@ def test_callables_below_one_another_to_a_depth_of_1000() -> None:
 
 
 def test_too_deep_is_an_error_and_no_crash() -> None:
-    event = ms.ON_PKT_IN
-    with pytest.raises(ValueError, match="events below one another"):
+    def deepen() -> None:
+        event = ms.ON_PKT_IN
         for _ in range(100_000):
             event = event.where(ms.tcp.syn)
+
+    with pytest.raises(ValueError, match="events below one another"):
+        deepen()
 
 
 def test_same_definition_is_the_same_event() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import midsock as ms
-from frames import ACK, MSS_1460, SERVER, SYN, Talk, merge, web
-from midsock import CLIENT, EndReason, Side
+from frames import ACK, MSS_1460, SYN, Talk, merge, web
+from midsock import CLIENT, SERVER, EndReason, Side
 
 
 class Log(ms.Protocol):

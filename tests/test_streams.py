@@ -82,7 +82,7 @@ def test_number_of_bytes_is_checked() -> None:
             lambda: sock.client.peek_at(0, -2),
         ):
             with pytest.raises(ValueError, match="0 or more"):
-                use()
+                use()  # type: ignore[no-untyped-call]
         with pytest.raises(OverflowError):
             sock.client.read(2**70)
         with pytest.raises(OverflowError):
@@ -109,7 +109,7 @@ def test_unread_bytes_are_kept_from_the_first_peek_on_or_with_reassemble() -> No
         stack = talk.stack()
         seen: list[bytes] = []
         sock = stack.socket(reassemble=reassemble)
-        sock.on(ms.ON_CONN_END, lambda sock, _event, seen=seen: seen.append(sock.client.read()))  # type: ignore[misc]
+        sock.on(ms.ON_CONN_END, lambda sock, _event, seen=seen: seen.append(sock.client.read()))
         stack.run()
         assert seen == [expected]
     stack = talk.stack()
@@ -268,11 +268,11 @@ def test_snap_cut_payload_is_a_gap_not_bytes(tmp_path: object) -> None:
         for event in (DATA, ms.ON_GAP):
             stack.on(
                 event, lambda _sock, event, log=log: log.append((event.kind, event.offset, event.length))
-            )  # type: ignore[misc]
+            )
         data: list[bytes] = []
-        stack.on(DATA, lambda _sock, event, data=data: data.append(event.data))  # type: ignore[misc]
+        stack.on(DATA, lambda _sock, event, data=data: data.append(event.data))
         ends: list[ms.FlowRecord] = []
-        stack.on(ms.ON_CONN_END, lambda sock, _event, ends=ends: ends.append(sock.flow))  # type: ignore[misc]
+        stack.on(ms.ON_CONN_END, lambda sock, _event, ends=ends: ends.append(sock.flow))
         stack.run()
         assert log == [("ON_CONN_NEW_DATA", 0, 46), ("ON_GAP", 46, 54), ("ON_CONN_NEW_DATA", 100, 10)]
         assert data == [b"a" * 46, b"b" * 10]
