@@ -82,7 +82,7 @@ fn stack(port: Box<dyn Port>, ask: Ask) -> Stack<()> {
         .into(),
     };
     for (event, action) in wishes {
-        let wish = Registration { event, hook: Hook::PostTcp, side: None, action, reads: false };
+        let wish = Registration { event, hook: Hook::PostTcp, side: None, action };
         stack.register(monitor, wish).expect("every event has this hook");
     }
     stack

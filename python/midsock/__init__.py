@@ -1,7 +1,8 @@
 """A flow-management stack for stateful middleboxes, with a Rust core.
 
-An application names the events it cares about; the stack does packet I/O, finds the flow, runs the TCP state of both
-ends, reassembles the byte streams, and hands the application a socket for the flow that raised the event.
+An application names the events it cares about; the stack does packet I/O, finds the flow, runs the TCP state
+of both ends, reassembles the byte streams, and hands the application a socket for the flow that raised the
+event.
 """
 
 from typing import Final
@@ -41,7 +42,20 @@ from midsock.events import (
     ON_TCP_STATE_CHANGE,
     ON_TIMER,
 )
-from midsock.fields import FIELDS, client, eth, event, flow, ip, packet, payload, receiver, sender, server, tcp
+from midsock.fields import (
+    FIELDS,
+    client,
+    eth,
+    event,
+    flow,
+    ip,
+    packet,
+    payload,
+    receiver,
+    sender,
+    server,
+    tcp,
+)
 from midsock.protocol import Protocol
 from midsock.stack import Stack
 

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 def numbers(column: Column, dtype: npt.DTypeLike | None, copy: bool | None) -> npt.NDArray[Any]:  # noqa: FBT001
-    """Give a column of numbers as an array that shares its memory, unless another type or a copy is asked for."""
+    """Give a column of numbers as an array.
+
+    It shares the column's memory, unless another type or a copy is asked for.
+    """
     import numpy as np
 
-    shared = np.frombuffer(column, dtype=column._dtype)
+    shared: npt.NDArray[Any] = np.frombuffer(memoryview(column), dtype=column._dtype)  # noqa: SLF001
     if dtype is not None and np.dtype(dtype) != shared.dtype:
         if copy is False:
             msg = "a column cannot become another type without a copy"
@@ -44,7 +47,7 @@ def structured(batch: Batch, dtype: npt.DTypeLike | None, copy: bool | None) -> 
     if copy is False:
         msg = "a batch cannot become one array without a copy: take its columns"
         raise ValueError(msg)
-    columns: dict[str, npt.NDArray[Any]] = {name: np.asarray(batch[name]) for name in batch.columns}
+    columns: dict[str, npt.NDArray[Any]] = {name: batch[name].__array__() for name in batch.columns}
     layout: list[tuple[str, np.dtype[Any]]] = [(name, column.dtype) for name, column in columns.items()]
     array = np.empty(len(batch), dtype=layout)
     for name, column in columns.items():
@@ -54,7 +57,6 @@ def structured(batch: Batch, dtype: npt.DTypeLike | None, copy: bool | None) -> 
 
 def frame(batch: Batch) -> pd.DataFrame:
     """Give a batch as a data frame."""
-    import numpy as np
     import pandas as pd
 
-    return pd.DataFrame({name: np.asarray(batch[name]) for name in batch.columns})
+    return pd.DataFrame({name: batch[name].__array__() for name in batch.columns})

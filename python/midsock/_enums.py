@@ -48,7 +48,7 @@ class State(IntEnum):
     TIME_WAIT = 10
 
     def __str__(self) -> str:
-        """The name that the RFC gives it, such as `TIME-WAIT`."""
+        """Its name in the RFC, such as `TIME-WAIT`."""
         return self.name.replace("_", "-")
 
 

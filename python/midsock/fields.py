@@ -1,7 +1,7 @@
 """Fields: what filters, columns and `event[field]` can ask.
 
-A field compared with something is a filter: `(tcp.dport == 80) & ~tcp.syn`. Comparisons with a field that does not
-apply to the packet at hand are false.
+A field compared with something is a filter: `(tcp.dport == 80) & ~tcp.syn`. Comparisons with a field that
+does not apply to the packet at hand are false.
 """
 
 from typing import Final

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from midsock import events
+from midsock._enums import Side, State
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from midsock._enums import EndReason, Side
+    from midsock._enums import EndReason
     from midsock._midsock import Event, FlowSocket, MonitorSocket
 
 
 class Protocol:
-    """What happens to one flow. Subclass it and override what you need; every method does nothing by default."""
+    """What happens to one flow.
+
+    Subclass it and override what you need; every method does nothing by default.
+    """
 
     def connection_made(self, sock: FlowSocket) -> None:
-        """Call when both ends are established, or where a flow is picked up midstream, at its first packet."""
+        """Call before all else.
+
+        That is when both ends are established, at the first data if that comes earlier (TCP Fast Open), or at
+        the first packet of a flow that is picked up midstream.
+        """
 
     def data_received(self, side: Side, data: bytes) -> None:
         """Call with the next bytes that `side` sent."""
@@ -30,55 +40,68 @@ class Protocol:
         """Call when the flow has ended; nothing comes after this."""
 
 
-def attach(monitor: MonitorSocket, factory: Callable[[], Protocol]) -> None:
-    """Give every flow of a monitoring socket a protocol object of its own, made by `factory` at its first event."""
-    from midsock import events
-    from midsock._enums import State
+# An end that enters one of these has received the other one's FIN.
+_RECEIVED_FIN = frozenset({State.CLOSE_WAIT, State.CLOSING, State.TIME_WAIT})
 
-    protocols: dict[int, Protocol] = {}
-    received = {State.CLOSE_WAIT, State.CLOSING, State.TIME_WAIT}
-    finished: dict[int, set[Side]] = {}
 
-    def protocol_of(sock: FlowSocket) -> Protocol:
-        protocol = protocols.get(sock.id)
+class _Protocols:
+    """The protocol objects of a monitoring socket's flows, and the handlers that call them."""
+
+    def __init__(self, factory: Callable[[], Protocol]) -> None:
+        """Have none as yet; `factory` makes them."""
+        self._factory = factory
+        self._protocols: dict[int, Protocol] = {}
+        # Of CLOSING and TIME-WAIT an end may enter both, yet the other one's end is told once.
+        self._finished: dict[int, set[Side]] = {}
+
+    def _of(self, sock: FlowSocket) -> Protocol:
+        protocol = self._protocols.get(sock.id)
         if protocol is None:
-            protocol = protocols[sock.id] = factory()
+            protocol = self._protocols[sock.id] = self._factory()
             protocol.connection_made(sock)
         return protocol
 
-    def made(sock: FlowSocket, _event: Event) -> None:
+    def start(self, sock: FlowSocket, _event: Event) -> None:
+        """Take up a flow whose handshake was not seen."""
         if sock.midstream:
-            protocol_of(sock)
+            self._of(sock)
 
-    def set_up(sock: FlowSocket, _event: Event) -> None:
-        protocol_of(sock)
+    def set_up(self, sock: FlowSocket, _event: Event) -> None:
+        """Take up a flow."""
+        self._of(sock)
 
-    def data(sock: FlowSocket, event: Event) -> None:
-        protocol_of(sock).data_received(event.side, event.data)
+    def data(self, sock: FlowSocket, event: Event) -> None:
+        """Hand on new data."""
+        self._of(sock).data_received(event.side, event.data)
 
-    def gap(sock: FlowSocket, event: Event) -> None:
-        protocol_of(sock).gap_received(event.side, event.offset, event.length)
+    def gap(self, sock: FlowSocket, event: Event) -> None:
+        """Tell of missing bytes."""
+        self._of(sock).gap_received(event.side, event.offset, event.length)
 
-    def eof(sock: FlowSocket, event: Event) -> None:
-        # The end that enters one of these states has received the other one's FIN. Of CLOSING and TIME-WAIT an end may
-        # enter both, so each side's end is told once.
-        if event.new not in received:
+    def eof(self, sock: FlowSocket, event: Event) -> None:
+        """Tell the end of one side's stream."""
+        if event.new not in _RECEIVED_FIN:
             return
-        side = type(event.side)(1 - event.side)
-        told = finished.setdefault(sock.id, set())
+        side = Side.SERVER if event.side is Side.CLIENT else Side.CLIENT
+        told = self._finished.setdefault(sock.id, set())
         if side not in told:
             told.add(side)
-            protocol_of(sock).eof_received(side)
+            self._of(sock).eof_received(side)
 
-    def end(sock: FlowSocket, event: Event) -> None:
-        finished.pop(sock.id, None)
-        protocol = protocols.pop(sock.id, None)
+    def end(self, sock: FlowSocket, event: Event) -> None:
+        """Tell the end of the flow."""
+        self._finished.pop(sock.id, None)
+        protocol = self._protocols.pop(sock.id, None)
         if protocol is not None:
             protocol.connection_lost(event.reason)
 
-    monitor.on(events.ON_CONN_START, made)
-    monitor.on(events.ON_CONN_SETUP, set_up)
-    monitor.on(events.ON_CONN_NEW_DATA, data)
-    monitor.on(events.ON_GAP, gap)
-    monitor.on(events.ON_TCP_STATE_CHANGE, eof)
-    monitor.on(events.ON_CONN_END, end)
+
+def attach(monitor: MonitorSocket, factory: Callable[[], Protocol]) -> None:
+    """Give every flow of a monitoring socket a protocol object of its own, made by `factory`."""
+    protocols = _Protocols(factory)
+    monitor.on(events.ON_CONN_START, protocols.start)
+    monitor.on(events.ON_CONN_SETUP, protocols.set_up)
+    monitor.on(events.ON_CONN_NEW_DATA, protocols.data)
+    monitor.on(events.ON_GAP, protocols.gap)
+    monitor.on(events.ON_TCP_STATE_CHANGE, protocols.eof)
+    monitor.on(events.ON_CONN_END, protocols.end)

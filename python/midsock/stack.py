@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter as CounterDict
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from midsock import _midsock
 from midsock._enums import Kind
@@ -21,26 +21,27 @@ if TYPE_CHECKING:
 class Stack(_midsock.Stack):
     """One port, all flows, and who watches them.
 
-    `source` is the port: the path of a capture file (pcap or pcapng, also compressed by gzip or zstd), `"-"` for one on
-    standard input, or a `MemoryPort`.
+    `source` is the port: the path of a capture file (pcap or pcapng, also compressed by gzip or zstd), `"-"`
+    for one on standard input, or a `MemoryPort`.
 
     Keyword arguments, all optional:
 
-    - `checksum`: `"verify"` rejects segments with a wrong TCP or IPv4 checksum, `"ignore"` does not look, `"auto"`
-      (default) verifies but for sides whose checksums are left to the sending hardware.
+    - `checksum`: `"verify"` rejects segments with a wrong TCP or IPv4 checksum, `"ignore"` does not look,
+      `"auto"` (default) verifies but for sides whose checksums are left to the sending hardware.
     - `midstream`: whether flows are picked up whose SYN was not seen; off by default.
-    - `max_flows`: the most flows at once; 10,000,000. `when_full`: `"evict"` (default) lets a new flow replace one that
-      has ended, is not set up, or has been idle for a minute, if a short search finds one; `"ignore"` ignores it.
+    - `max_flows`: the most flows at once; 10,000,000. `when_full`: `"evict"` (default) lets a new flow
+      replace one that has ended, is not set up, or has been idle for a minute, if a short search finds one;
+      `"ignore"` ignores it.
     - `max_reassembly`: the most bytes of out-of-order and unread data of all flows together; 1 GiB.
-    - `timeouts`: seconds of packet time, a mapping with any of `opening` (handshake not over; 120), `established`
-      (3600), `closing` (one end has closed; 600), `linger` (an ended flow takes in late packets; 2) and `gap` (bytes
-      that were acknowledged but never seen may still turn up; 0.1).
-    - `on_error`: when a handler raises, `"raise"` (default) stops `run` and raises with the flow in a note; `"log"`
-      logs to the logger `midsock`, counts in `statistics()["handler_errors"]` and goes on.
+    - `timeouts`: seconds of packet time, a mapping with any of `opening` (handshake not over; 120),
+      `established` (3600), `closing` (one end has closed; 600), `linger` (an ended flow takes in late
+      packets; 2) and `gap` (bytes that were acknowledged but never seen may still turn up; 0.1).
+    - `on_error`: when a handler raises, `"raise"` (default) stops `run` and raises with the flow in a note;
+      `"log"` logs to the logger `midsock`, counts in `statistics()["handler_errors"]` and goes on.
     - `seed`: the secret of the flow table's hash, for tests; from the operating system by default.
 
-    Raises `FileNotFoundError`, `PermissionError` or `PortError` if the source cannot be opened, `ValueError` for a wrong
-    argument. As a context manager it is closed at the end.
+    Raises `FileNotFoundError`, `PermissionError` or `PortError` if the source cannot be opened, `ValueError`
+    for a wrong argument. As a context manager it is closed at the end.
     """
 
     @cached_property
@@ -54,27 +55,27 @@ class Stack(_midsock.Stack):
         return self.socket(Kind.STREAM)
 
     @property
-    def on(self) -> Callable[..., Any]:
+    def on(self) -> _midsock._On:
         """`on` of the default socket."""
         return self.default_socket.on
 
     @property
-    def on_batch(self) -> Callable[..., Any]:
+    def on_batch(self) -> _midsock._OnBatch:
         """`on_batch` of the default socket."""
         return self.default_socket.on_batch
 
     @property
-    def batches(self) -> Callable[..., Any]:
+    def batches(self) -> _midsock._Batches:
         """`batches` of the default socket."""
         return self.default_socket.batches
 
     @property
-    def events(self) -> Callable[..., Any]:
+    def events(self) -> _midsock._Events:
         """`events` of the default socket."""
         return self.default_socket.events
 
     @property
-    def count(self) -> Callable[..., Any]:
+    def count(self) -> _midsock._Count:
         """`count` of the default socket."""
         return self.default_socket.count
 
@@ -83,7 +84,7 @@ class Stack(_midsock.Stack):
         self.default_socket.protocol(factory)
 
     def flows(self) -> Iterator[FlowRecord]:
-        """Run the stack and yield a record of every flow that a stream socket watches, in the order of their end.
+        """Run the stack and yield a record of every flow that a stream socket watches, in order of their end.
 
         A record comes once the flow is freed: a closed flow takes in late packets for the `linger` timeout.
         """

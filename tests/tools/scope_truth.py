@@ -3,13 +3,15 @@
 
     python3 tests/tools/scope_truth.py > tests/data/scope_truth.tsv
 
-Needs tcpdump and /etc/services and /etc/protocols (Debian: tcpdump, netbase). Each tuple becomes the first packet of a
-flow in a capture file, each filter is run over the file by `tcpdump -r`, and the table says which packets came out.
+Needs tcpdump and /etc/services and /etc/protocols (Debian: tcpdump, netbase). Each tuple becomes the
+first packet of a flow in a capture file, each filter is run over the file by `tcpdump -r`, and the table
+says which packets came out.
 
-In a file, tcpdump looks for a protocol right behind the VLAN tags that the filter names, so it overlooks packets with
-more of them; scopes do not (see the scope module). The frames therefore keep as many tags as the filter names and lose
-the rest, as they do on a live Linux interface, where the kernel takes them off. Filters in which tcpdump lets a `vlan`
-shift what is not behind it in an and-chain are left to the unit tests.
+In a file, tcpdump looks for a protocol right behind the VLAN tags that the filter names, so it overlooks
+packets with more of them; scopes do not (see the scope module). The frames therefore keep as many tags as
+the filter names and lose the rest, as they do on a live Linux interface, where the kernel takes them off.
+Filters in which tcpdump lets a `vlan` shift what is not behind it in an and-chain are left to the unit
+tests.
 """
 
 import socket
@@ -20,6 +22,8 @@ import sys
 TCP, UDP, ICMP, ICMP6, SCTP = 6, 17, 1, 58, 132
 
 # source, source port, destination, destination port, outer VLAN, inner VLAN, protocol
+FlowTuple = tuple[str, int, str, int, int, int, int]
+
 TUPLES = [
     ("10.0.0.1", 40000, "10.0.0.2", 80, 0, 0, TCP),
     ("10.0.0.2", 80, "10.0.0.1", 40000, 0, 0, TCP),
@@ -32,7 +36,7 @@ TUPLES = [
     ("172.16.5.4", 5353, "224.0.0.251", 5353, 20, 10, UDP),
     ("1.2.3.4", 1, "5.6.7.8", 65535, 0, 0, TCP),
     ("1.2.3.4", 65535, "1.2.3.4", 1, 4095, 0, TCP),
-    ("0.0.0.0", 68, "255.255.255.255", 67, 0, 0, UDP),
+    ("0.0.0.0", 68, "255.255.255.255", 67, 0, 0, UDP),  # noqa: S104 (an address of DHCP)
     ("2001:db8::1", 40000, "2001:db8::2", 80, 0, 0, TCP),
     ("2001:db8:0:1::1", 50000, "2001:db8:1::1", 443, 10, 0, TCP),
     ("fe80::1", 546, "fe80::2", 547, 0, 0, UDP),
@@ -199,11 +203,11 @@ vlan and vlan and tcp port 80
 """.strip().split("\n")
 
 
-def address(text):
+def address(text: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
 
 
-def frame(tuple_, tags):
+def frame(tuple_: FlowTuple, tags: int) -> bytes:
     """The first packet of a flow, with at most `tags` of its VLAN tags."""
     source, source_port, destination, destination_port, outer, inner, protocol = tuple_
     ports = struct.pack("!HH", source_port, destination_port)
@@ -222,11 +226,11 @@ def frame(tuple_, tags):
         header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, 64, protocol, 0)
     vlans = [vlan for vlan in (outer, inner) if vlan][:tags]
     types = [0x88A8, 0x8100][-len(vlans) :] if vlans else []
-    vlan_headers = b"".join(struct.pack("!HH", *tag) for tag in zip(types, vlans))
+    vlan_headers = b"".join(struct.pack("!HH", *tag) for tag in zip(types, vlans, strict=True))
     return bytes(12) + vlan_headers + struct.pack("!H", ethertype) + header + addresses + payload
 
 
-def capture(tags):
+def capture(tags: int) -> bytes:
     """A capture file; the second in which a packet was received is the index of its tuple."""
     records = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)]
     for index, tuple_ in enumerate(TUPLES):
@@ -235,7 +239,7 @@ def capture(tags):
     return b"".join(records)
 
 
-def matched(filter_):
+def matched(filter_: str) -> list[int]:
     """The indices of the tuples that tcpdump's filter matches."""
     output = subprocess.run(
         ["tcpdump", "-r", "-", "-w", "-", filter_],
@@ -255,7 +259,7 @@ def matched(filter_):
     return indices
 
 
-def main():
+def main() -> None:
     version = subprocess.run(["tcpdump", "--version"], capture_output=True, text=True, check=True)
     print("# Made by tests/tools/scope_truth.py with", " and ".join(version.stdout.splitlines()[:2]))
     print("# tuple\tsource\tsource port\tdestination\tdestination port\touter VLAN\tinner VLAN\tprotocol")

@@ -16,6 +16,7 @@ impl Side {
 
     /// The other end.
     #[inline]
+    #[must_use]
     pub fn other(self) -> Side {
         match self {
             Side::Client => Side::Server,

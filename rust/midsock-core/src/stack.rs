@@ -226,14 +226,15 @@ impl<U> Stack<U> {
                     self.phase = Phase::Port;
                     return Ok(Step::BurstEnd);
                 }
-                Phase::Closing(flows) => match flows.pop_front() {
-                    Some(place) => self.engine.end_of_input(place),
-                    None => {
+                Phase::Closing(flows) => {
+                    if let Some(place) = flows.pop_front() {
+                        self.engine.end_of_input(place);
+                    } else {
                         self.engine.flush_records();
                         self.engine.dispatch.end_burst();
                         self.phase = Phase::LastBatches(0);
                     }
-                },
+                }
                 Phase::LastBatches(next) => {
                     if let Some((id, rows)) = self.engine.dispatch.next_batch(next, true) {
                         return Ok(Step::Batch(id, rows));
@@ -547,8 +548,8 @@ impl<U> Engine<U> {
     /// Both ends established for the first time: the connection is set up.
     fn set_up(&mut self, feed: Feed<'_>, place: u32) {
         let flow = self.table.flow_mut(place);
-        let is_new = !flow.flags.any(FlowFlags::SETUP)
-            && flow.ends.iter().all(|end| end.state.is_synchronized());
+        let is_new =
+            !flow.flags.any(FlowFlags::SETUP) && flow.ends.iter().all(|end| end.state.is_synchronized());
         if is_new {
             flow.flags.set(FlowFlags::SETUP);
             if flow.ends.iter().all(|end| end.flags.all(Flags::SYN | Flags::ACKED)) {

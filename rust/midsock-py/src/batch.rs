@@ -125,7 +125,8 @@ fn export<'py>(py: Python<'py>, array: &ArrayRef) -> PyResult<Capsules<'py>> {
 /// One column of a batch.
 ///
 /// A column of numbers has the buffer protocol: `numpy.asarray(column)` and `memoryview(column)` share its memory. Where
-/// a field did not apply, Arrow sees a null and the buffer 0.
+/// a field did not apply, Arrow sees a null and the buffer 0. The buffer protocol knows no times: there they are signed
+/// 64-bit nanoseconds, which `.view("M8[ns]")` makes NumPy's times without a copy.
 #[pyclass(frozen, sequence, module = "midsock")]
 pub(crate) struct Column {
     array: ArrayRef,
@@ -179,6 +180,10 @@ impl Column {
         let row = if row < 0 { row.checked_add_unsigned(length) } else { Some(row) };
         let row = row.and_then(|row| usize::try_from(row).ok()).filter(|row| *row < length);
         self.at(py, row.ok_or_else(|| pyo3::exceptions::PyIndexError::new_err("no such row"))?)
+    }
+
+    fn __iter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(PyList::new(py, self.to_list(py)?)?.try_iter()?.into_any().unbind())
     }
 
     /// Its values as a list; `None` where the field did not apply.

@@ -87,9 +87,9 @@ pub(crate) fn user_event(name: String) -> EventType {
 
 #[pymethods]
 impl EventType {
-    /// A built-in event by its name; users take the constants of the package.
-    #[staticmethod]
-    fn _built_in(name: &str) -> PyResult<EventType> {
+    /// The built-in event of this name, such as `ON_PKT_IN`; `ValueError` if there is none.
+    #[new]
+    fn new(name: &str) -> PyResult<EventType> {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         let kind = kind.ok_or_else(|| PyValueError::new_err(format!("there is no event {name:?}")))?;
         Ok(EventType { definition: Arc::new(Definition::BuiltIn(kind)) })

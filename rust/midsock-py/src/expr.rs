@@ -190,7 +190,7 @@ impl Field {
                 values.iter().map(|value| network(&address_text(value)?)).collect();
             core::Expr::networks(self.field, networks?)
         } else {
-            let numbers: PyResult<Vec<i128>> = values.iter().map(|value| value.extract()).collect();
+            let numbers: PyResult<Vec<i128>> = values.iter().map(PyAnyMethods::extract).collect();
             core::Expr::numbers(self.field, numbers?)
         };
         Ok(Expr { expr: Arc::new(made(expr)?) })

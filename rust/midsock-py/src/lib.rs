@@ -3,6 +3,14 @@
 //! Everything here is conversion: the stack itself is in `midsock-core`, which knows nothing of Python. [`stack`] holds
 //! the loop that runs the core detached from the interpreter and attaches once per burst, if anything fires.
 
+// Signatures are those that Python's protocols and PyO3 ask for.
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::new_ret_no_self,
+    clippy::unused_self,
+    clippy::wrong_self_convention
+)]
+
 mod batch;
 mod buffer;
 mod enums;

@@ -1,7 +1,7 @@
 //! Monitoring sockets: which flows an application watches, and what it wants of them.
 
 use midsock_core::event::{
-    Action, BatchSpec, CountId, EventId, Field as CoreField, MonitorId, MonitorKind, Registration,
+    Action, BatchId, BatchSpec, CountId, EventId, Field as CoreField, MonitorId, MonitorKind, Registration,
     RegistrationId,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -23,7 +23,14 @@ pub(crate) struct MonitorSocket {
     id: MonitorId,
     kind: MonitorKind,
     filter: String,
-    registered: std::sync::Mutex<Vec<(usize, RegistrationId)>>,
+    registered: std::sync::Mutex<Vec<Registered>>,
+}
+
+/// What was registered for a handler, so that it can be taken back.
+struct Registered {
+    handler: Py<PyAny>,
+    id: RegistrationId,
+    batch: Option<BatchId>,
 }
 
 /// The core's event of a definition.
@@ -58,9 +65,11 @@ pub(crate) fn decorate(
         return Ok(handler.clone().unbind());
     }
     let decorator = PyCFunction::new_closure(py, None, None, move |args, _kwargs| {
-        let handler = args.get_item(0)?;
-        register(&handler)?;
-        Ok::<Py<PyAny>, PyErr>(handler.unbind())
+        let [handler] = &args.iter().collect::<Vec<_>>()[..] else {
+            return Err(PyTypeError::new_err("a decorator takes one argument: the handler"));
+        };
+        register(handler)?;
+        Ok::<Py<PyAny>, PyErr>(handler.clone().unbind())
     })?;
     Ok(decorator.into_any().unbind())
 }
@@ -103,8 +112,19 @@ impl MonitorSocket {
         state.core_mut()?.register(self.id, wish).map_err(|error| registry_error(&error))
     }
 
-    fn note(&self, key: usize, id: RegistrationId) {
-        self.registered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((key, id));
+    /// What was registered; never locked while Python code can run.
+    fn registered(&self) -> std::sync::MutexGuard<'_, Vec<Registered>> {
+        self.registered.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note(&self, handler: &Bound<'_, PyAny>, id: RegistrationId, batch: Option<BatchId>) {
+        self.registered().push(Registered { handler: handler.clone().unbind(), id, batch });
+    }
+
+    /// Forgets the handlers; the stack is closed.
+    pub(crate) fn forget(&self) {
+        let forgotten = std::mem::take(&mut *self.registered());
+        drop(forgotten);
     }
 
     /// Registers a batch of an event's rows for a target.
@@ -119,7 +139,7 @@ impl MonitorSocket {
         hook: u8,
         filter: Option<&Bound<'_, PyAny>>,
         target: impl FnOnce(&mut State) -> Target,
-    ) -> PyResult<RegistrationId> {
+    ) -> PyResult<(RegistrationId, BatchId)> {
         let columns = match columns {
             None => DEFAULT_COLUMNS.to_vec(),
             Some(columns) if columns.is_empty() => {
@@ -136,7 +156,15 @@ impl MonitorSocket {
         let target = target(&mut state);
         state.handlers.add_batch(batch, target);
         let wish = Registration { event, hook, side, action: Action::Batch(batch) };
-        state.core_mut()?.register(self.id, wish).map_err(|error| registry_error(&error))
+        match state.core_mut()?.register(self.id, wish) {
+            Ok(id) => Ok((id, batch)),
+            Err(error) => {
+                let target = state.handlers.remove_batch(batch);
+                drop(state);
+                drop(target);
+                Err(registry_error(&error))
+            }
+        }
     }
 }
 
@@ -158,23 +186,31 @@ impl MonitorSocket {
             let filter = filter.as_ref().map(|filter| filter.bind(py));
             let wish = to_registration(&socket.stack, py, event.get(), filter, hook, side, handler)?;
             let id = socket.register(py, wish)?;
-            socket.note(handler.as_ptr() as usize, id);
+            socket.note(handler, id, None);
             Ok(())
         })
     }
 
     /// Takes back all registrations of a handler on this socket; returns how many there were.
     fn off(&self, py: Python<'_>, handler: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let key = handler.as_ptr() as usize;
-        let mut registered = self.registered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (taken, kept): (Vec<_>, Vec<_>) = registered.drain(..).partition(|(known, _)| *known == key);
-        *registered = kept;
-        drop(registered);
-        let mut state = self.stack.get().lock(py);
-        let core = state.core_mut()?;
-        for (_, id) in &taken {
-            core.unregister(self.id, *id);
+        // Methods are bound anew each time they are asked for, so that equality counts. It may run any Python code.
+        let known: Vec<(RegistrationId, Py<PyAny>)> =
+            self.registered().iter().map(|entry| (entry.id, entry.handler.clone_ref(py))).collect();
+        let mut ids = Vec::new();
+        for (id, other) in &known {
+            if other.is(handler) || handler.eq(other)? {
+                ids.push(*id);
+            }
         }
+        let taken: Vec<Registered> =
+            self.registered().extract_if(.., |entry| ids.contains(&entry.id)).collect();
+        let mut state = self.stack.get().lock(py);
+        let mut targets = Vec::new();
+        for entry in &taken {
+            state.core_mut()?.unregister(self.id, entry.id);
+            targets.extend(entry.batch.and_then(|batch| state.handlers.remove_batch(batch)));
+        }
+        drop(state);
         Ok(taken.len())
     }
 
@@ -200,8 +236,9 @@ impl MonitorSocket {
             let columns =
                 columns.as_ref().map(|columns| columns.iter().map(|it| it.bind(py).clone()).collect());
             let target = Target::Call(callable(handler)?.clone().unbind());
-            let id = socket.add_batch(py, event.get(), columns, size, side, hook, filter, |_| target)?;
-            socket.note(handler.as_ptr() as usize, id);
+            let (id, batch) =
+                socket.add_batch(py, event.get(), columns, size, side, hook, filter, |_| target)?;
+            socket.note(handler, id, Some(batch));
             Ok(())
         })
     }
@@ -220,7 +257,7 @@ impl MonitorSocket {
         filter: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Pull> {
         let mut pull = 0;
-        let id = self.add_batch(py, event, columns, size, side, hook, filter, |state| {
+        let (id, _) = self.add_batch(py, event, columns, size, side, hook, filter, |state| {
             pull = state.handlers.add_pull().0;
             Target::Pull(pull)
         })?;
@@ -303,7 +340,17 @@ impl MonitorSocket {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.stack)
+        visit.call(&self.stack)?;
+        if let Ok(registered) = self.registered.try_lock() {
+            for entry in &*registered {
+                visit.call(&entry.handler)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        self.forget();
     }
 }
 

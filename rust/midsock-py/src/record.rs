@@ -1,7 +1,9 @@
 //! What is known of a flow at one moment, most often its end.
 
 use midsock_core::Side;
-use midsock_core::flow::{FlowRecord as Record, SideRecord};
+use std::fmt::Write as _;
+
+use midsock_core::flow::{EndReason, FlowRecord as Record, SideRecord};
 use midsock_core::tcp::RexmitKind;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -22,7 +24,11 @@ fn seconds(nanos: i64) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl FlowRecord {
@@ -68,7 +74,7 @@ impl FlowRecord {
             "packets": both(&|side| json!(side.packets)),
             "bytes": both(&|side| json!(side.bytes)),
             "state": named(&|side| json!(side.state.name())),
-            "reason": record.reason.map(|reason| reason.name()),
+            "reason": record.reason.map(EndReason::name),
             "handshake": record.handshake,
             "midstream": record.midstream,
             "rexmit": Value::Object(rexmits.into_iter().collect()),

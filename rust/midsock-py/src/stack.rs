@@ -290,13 +290,12 @@ impl Stack {
             return Err(PyValueError::new_err("max_flows is at least 1"));
         }
         let logs_errors = choice("on_error", on_error, &[("raise", false), ("log", true)])?;
-        let (port, source): (Box<dyn Port>, String) = match source.cast::<MemoryPort>() {
-            Ok(memory) => (memory.get().open()?, "memory".to_owned()),
-            Err(_) => {
-                let name: String = py.import("os")?.call_method1("fspath", (source,))?.extract()?;
-                let port = py.detach(|| port::open(&name)).map_err(|error| port_error(&error))?;
-                (port, name)
-            }
+        let (port, source): (Box<dyn Port>, String) = if let Ok(memory) = source.cast::<MemoryPort>() {
+            (memory.get().open()?, "memory".to_owned())
+        } else {
+            let name: String = py.import("os")?.call_method1("fspath", (source,))?.extract()?;
+            let port = py.detach(|| port::open(&name)).map_err(|error| port_error(&error))?;
+            (port, name)
         };
         let core = Core::new(port, config).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let state = State {
@@ -374,6 +373,9 @@ impl Stack {
             }
         }
         let handlers = std::mem::take(&mut self.lock(py).handlers);
+        for monitor in handlers.monitors() {
+            monitor.get().forget();
+        }
         drop(handlers);
         Ok(())
     }

@@ -97,6 +97,16 @@ impl Handlers {
         self.batches.insert(id, target);
     }
 
+    /// Forgets who gets a batch; the caller drops it without the lock.
+    pub(crate) fn remove_batch(&mut self, id: BatchId) -> Option<Target> {
+        self.batches.remove(&id)
+    }
+
+    /// The monitoring sockets.
+    pub(crate) fn monitors(&self) -> &[Py<MonitorSocket>] {
+        &self.monitors
+    }
+
     pub(crate) fn add_monitor(&mut self, monitor: Py<MonitorSocket>) {
         self.monitors.push(monitor);
     }
@@ -202,10 +212,11 @@ pub(crate) fn call(slf: &Bound<'_, Stack>, upcall: Upcall, cached: &mut Option<P
     let asked = is_filter.then(|| upcall.clone());
     let event = event_object(slf, upcall, serial, cached)?;
     match target {
-        Target::Call(callable) | Target::Once(callable) => match callable.call1(py, (&sock, &event)) {
-            Ok(answer) => {
+        Target::Call(callable) | Target::Once(callable) => match ask(py, &callable, &sock, &event, is_filter)
+        {
+            Ok(passes) => {
                 if let Some(upcall) = asked
-                    && answer.is_truthy(py)?
+                    && passes
                 {
                     stack.lock(py).core_mut()?.pass(&upcall);
                 }
@@ -224,6 +235,18 @@ pub(crate) fn call(slf: &Bound<'_, Stack>, upcall: Upcall, cached: &mut Option<P
         }
     }
     Ok(())
+}
+
+/// Calls a handler or a filter; returns whether a filter says yes.
+fn ask(
+    py: Python<'_>,
+    callable: &Py<PyAny>,
+    sock: &Py<PyAny>,
+    event: &Py<Event>,
+    is_filter: bool,
+) -> PyResult<bool> {
+    let answer = callable.call1(py, (sock, event))?;
+    Ok(is_filter && answer.is_truthy(py)?)
 }
 
 /// The event object for an upcall: the last one again, unless somebody kept that.
@@ -296,7 +319,7 @@ pub(crate) fn deliver(slf: &Bound<'_, Stack>, target: Option<Target>, batch: Bat
 #[pyclass(frozen, module = "midsock")]
 pub(crate) struct Pull {
     stack: Py<Stack>,
-    pull: usize,
+    number: usize,
     monitor: MonitorId,
     registration: RegistrationId,
 }
@@ -304,11 +327,11 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn new(
         stack: Py<Stack>,
-        pull: usize,
+        number: usize,
         monitor: MonitorId,
         registration: RegistrationId,
     ) -> Pull {
-        Pull { stack, pull, monitor, registration }
+        Pull { stack, number, monitor, registration }
     }
 }
 
@@ -321,15 +344,15 @@ impl Pull {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let stack = self.stack.bind(py);
         loop {
-            if let Some(queue) = stack.get().lock(py).handlers.queue(self.pull) {
+            if let Some(queue) = stack.get().lock(py).handlers.queue(self.number) {
                 if let Some(object) = queue.pop_front() {
                     return Ok(Some(object));
                 }
             } else {
                 return Ok(None);
             }
-            Stack::advance(stack, |state| state.handlers.has_queued(self.pull))?;
-            if !stack.get().lock(py).handlers.has_queued(self.pull) {
+            Stack::advance(stack, |state| state.handlers.has_queued(self.number))?;
+            if !stack.get().lock(py).handlers.has_queued(self.number) {
                 // At the end of the input, or stopped by a handler: there is no next one now.
                 return Ok(None);
             }
@@ -349,7 +372,7 @@ impl Pull {
     fn close(&self, py: Python<'_>) {
         let queue = {
             let mut state = self.stack.get().lock(py);
-            let queue = state.handlers.close_pull(self.pull);
+            let queue = state.handlers.close_pull(self.number);
             // A closed stack has dropped the registration already.
             if queue.is_some()
                 && let Ok(core) = state.core_mut()

@@ -179,6 +179,9 @@ impl Batch {
     }
 
     /// Takes out the rows collected so far; between bursts only.
+    ///
+    /// # Panics
+    /// Never: every column gets a value per row.
     pub fn take(&mut self) -> Option<RecordBatch> {
         if self.rows == 0 {
             return None;
@@ -288,6 +291,7 @@ impl OpenBytes {
 }
 
 /// An address in the form people write.
+#[allow(clippy::many_single_char_names)] // the bytes of a MAC address have no others
 fn text(value: Value<'_>) -> Option<String> {
     match value {
         Value::Ip(ip) => Some(ip.to_string()),

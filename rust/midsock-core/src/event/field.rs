@@ -231,23 +231,23 @@ pub enum Field {
     EventSide,
     /// The packet's time, or when the timer was due.
     EventTime,
-    /// ON_CONN_NEW_DATA, ON_GAP: stream offset of the first byte.
+    /// `ON_CONN_NEW_DATA`, `ON_GAP`: stream offset of the first byte.
     EventOffset,
-    /// ON_CONN_NEW_DATA, ON_GAP: bytes; ON_REXMIT: repeated bytes.
+    /// `ON_CONN_NEW_DATA`, `ON_GAP`: bytes; `ON_REXMIT`: repeated bytes.
     EventLength,
-    /// ON_TCP_STATE_CHANGE: the state before.
+    /// `ON_TCP_STATE_CHANGE`: the state before.
     EventOld,
-    /// ON_TCP_STATE_CHANGE: the state after.
+    /// `ON_TCP_STATE_CHANGE`: the state after.
     EventNew,
-    /// ON_CONN_END: why.
+    /// `ON_CONN_END`: why.
     EventReason,
-    /// ON_REXMIT: 0 SYN, 1 SYN/ACK, 2 FIN, 3 data.
+    /// `ON_REXMIT`: 0 SYN, 1 SYN/ACK, 2 FIN, 3 data.
     EventRexmit,
-    /// ON_REXMIT: new bytes are among the repeated ones.
+    /// `ON_REXMIT`: new bytes are among the repeated ones.
     EventPartial,
-    /// ON_ANOMALY: the number of the condition.
+    /// `ON_ANOMALY`: the number of the condition.
     EventAnomaly,
-    /// ON_CONN_NEW_DATA: the bytes.
+    /// `ON_CONN_NEW_DATA`: the bytes.
     Data,
     /// Something of an endpoint.
     Endpoint(End, EndField),
@@ -501,6 +501,7 @@ impl From<bool> for Value<'_> {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // one of many answers to "what is it here", some of which are "nothing"
 fn int<'v>(value: impl Into<u64>) -> Option<Value<'v>> {
     Some(Value::Int(value.into()))
 }

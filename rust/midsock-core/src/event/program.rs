@@ -54,6 +54,7 @@ pub struct Program {
 
 /// What every packet asks of its flow's program, kept where one load finds it.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // independent answers, not a state
 pub struct Brief {
     masks: [KindMask; 3],
     /// Whether anybody wants to be told of what becomes of streams.
@@ -268,7 +269,9 @@ enum Work {
 impl Forest {
     fn new() -> Forest {
         let roots = 3 * Kind::ALL.len();
-        Forest { branches: std::iter::repeat_with(|| Branch::new(None, Filter::Always)).take(roots).collect() }
+        Forest {
+            branches: std::iter::repeat_with(|| Branch::new(None, Filter::Always)).take(roots).collect(),
+        }
     }
 
     fn root(hook: usize, kind: usize) -> usize {

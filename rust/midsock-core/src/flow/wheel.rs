@@ -143,7 +143,7 @@ impl TimerWheel {
         // Due once its own tick is over, hence the tick after it; what is overdue waits for the next tick.
         let due = (tick_of(self.timers[id as usize].deadline) + 1).max(self.tick + 1);
         let differing = (due ^ self.tick) | (SLOTS as u64 - 1);
-        let level = ((63 - differing.leading_zeros()) / SLOT_BITS).min(LEVELS as u32 - 1);
+        let level = (differing.ilog2() / SLOT_BITS).min(LEVELS as u32 - 1);
         let shift = SLOT_BITS * level;
         let slot = (due >> shift) as usize & (SLOTS - 1);
         self.due = self.due.min(due >> shift << shift);

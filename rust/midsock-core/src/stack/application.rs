@@ -29,7 +29,9 @@ impl<U> Stack<U> {
         loop {
             match self.step()? {
                 Step::Upcall(upcall) => match upcall.call {
-                    Call::Handler(handler) | Call::Once(handler) => application.on_event(self, handler, &upcall),
+                    Call::Handler(handler) | Call::Once(handler) => {
+                        application.on_event(self, handler, &upcall);
+                    }
                     Call::Filter { number, .. } => {
                         if application.filter(self, number, &upcall) {
                             self.pass(&upcall);

@@ -86,7 +86,8 @@ fn transport_of(frame: &[u8], segment: &Segment) -> (u8, Option<[u8; 4]>) {
         4 => {
             let length = usize::from(header.first().copied().unwrap_or(0) & 0x0f) * 4;
             // Fragments beyond the first hold no ports.
-            let is_first = header.get(6..8).is_some_and(|field| field[0] & 0x1f == 0 && field[1] == 0);
+            let is_first =
+                header.get(6..8).is_some_and(|field| field[0].trailing_zeros() >= 5 && field[1] == 0);
             (header.get(9).copied().unwrap_or(0), header.get(length..).filter(|_| is_first))
         }
         6 => (header.get(6).copied().unwrap_or(0), header.get(40..)),

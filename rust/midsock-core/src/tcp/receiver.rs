@@ -73,11 +73,12 @@ fn step_in_full(
         || !receiver.flags.any(Flags::SYN);
     if is_syn {
         match receiver.state {
-            State::Closed | State::Listen => changes.enter(connection.ends, other, State::SynReceived),
             State::SynSent if flags.contains(TcpFlags::ACK) => {
                 changes.enter(connection.ends, other, State::Established);
             }
-            State::SynSent => changes.enter(connection.ends, other, State::SynReceived),
+            State::Closed | State::Listen | State::SynSent => {
+                changes.enter(connection.ends, other, State::SynReceived);
+            }
             // A simultaneous open: the SYN/ACK acknowledges this end's own SYN.
             State::SynReceived if flags.contains(TcpFlags::ACK) && is_syn_acked => {
                 changes.enter(connection.ends, other, State::Established);
@@ -91,7 +92,9 @@ fn step_in_full(
         State::SynReceived if is_syn_acked => changes.enter(connection.ends, other, State::Established),
         // What it receives from an established end acknowledges its SYN, though the capture lacks that. Past its FIN, it
         // is closed for good.
-        State::Closed | State::Listen if !receiver.flags.any(Flags::FIN) => changes.enter(connection.ends, other, State::Established),
+        State::Closed | State::Listen if !receiver.flags.any(Flags::FIN) => {
+            changes.enter(connection.ends, other, State::Established);
+        }
         State::FinWait1 if is_fin_acked => changes.enter(connection.ends, other, State::FinWait2),
         State::Closing if is_fin_acked => changes.enter(connection.ends, other, State::TimeWait),
         State::LastAck if is_fin_acked => changes.enter(connection.ends, other, State::Closed),

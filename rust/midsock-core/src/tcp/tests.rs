@@ -461,8 +461,16 @@ fn a_segment_longer_than_any_window_is_refused_on_every_path() {
     let talk = Talk::established();
     for length in [1 << 30, 1 << 31, u32::MAX - 1, u32::MAX] {
         let (transport, payload) = (34, 54);
-        let mut segment =
-            Segment { seq: C + 1, ack: S + 1, flags: ACK, length, version: 4, transport, payload, ..Segment::default() };
+        let mut segment = Segment {
+            seq: C + 1,
+            ack: S + 1,
+            flags: ACK,
+            length,
+            version: 4,
+            transport,
+            payload,
+            ..Segment::default()
+        };
         rejected(arrival::judge(&talk.ends, &talk.details, Client, &segment), Anomaly::OutOfWindow);
         segment.seq = C - 10;
         rejected(arrival::judge(&talk.ends, &talk.details, Client, &segment), Anomaly::OutOfWindow);

@@ -35,7 +35,9 @@ fn line(stack: &Stack<u32>, upcall: &Upcall) -> String {
     let Event { kind, hook, side, detail, .. } = upcall.event;
     let mut line = String::new();
     match upcall.call {
-        Call::Handler(HandlerId(number)) | Call::Once(HandlerId(number)) if number > 0 => write!(line, "h{number} ").unwrap(),
+        Call::Handler(HandlerId(number)) | Call::Once(HandlerId(number)) if number > 0 => {
+            write!(line, "h{number} ").unwrap();
+        }
         _ => {}
     }
     match upcall.flow.map_or(0, |flow| flow.number) {

@@ -277,18 +277,21 @@ fn no_read_joins_what_a_gap_divides() {
     };
     let settings = StreamSettings { reassemble: Some(true), ..StreamSettings::default() };
     let kinds = &[Kind::NewData, Kind::Gap, Kind::ConnEnd];
-    Bench { settings, act: &act, kinds, ..Bench::default() }.expect(&talk, &[
-        "NEW_DATA client 0+3 abc",
-        "GAP client 3+2",
-        "NEW_DATA client 5+3 fgh",
-        "GAP client 8+1",
-        "NEW_DATA client 9+1 j",
-        "END end",
-        "  0: abc",
-        "  5: fgh",
-        "  9: j",
-        "  10: ",
-    ]);
+    Bench { settings, act: &act, kinds, ..Bench::default() }.expect(
+        &talk,
+        &[
+            "NEW_DATA client 0+3 abc",
+            "GAP client 3+2",
+            "NEW_DATA client 5+3 fgh",
+            "GAP client 8+1",
+            "NEW_DATA client 9+1 j",
+            "END end",
+            "  0: abc",
+            "  5: fgh",
+            "  9: j",
+            "  10: ",
+        ],
+    );
 }
 
 #[test]
