@@ -55,6 +55,7 @@ pub struct Program {
 }
 
 /// What every packet asks of its flow's program, kept where one load finds it.
+#[allow(clippy::struct_excessive_bools)] // each answers a question of its own
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Brief {
     masks: [KindMask; 3],

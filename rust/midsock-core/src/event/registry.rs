@@ -381,13 +381,12 @@ impl Registry {
         if last.is_some_and(|used| used.extras.is_empty() && *used.monitors == *watching) {
             return self.last_shared;
         }
-        let number = match self.shared_programs.get(watching) {
-            Some(number) => *number,
-            None => {
-                let number = self.program((watching.into(), [].into()));
-                self.shared_programs.insert(watching.into(), number);
-                number
-            }
+        let number = if let Some(number) = self.shared_programs.get(watching) {
+            *number
+        } else {
+            let number = self.program((watching.into(), [].into()));
+            self.shared_programs.insert(watching.into(), number);
+            number
         };
         self.last_shared = number;
         number
