@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import midsock as ms
 import pytest
 from corpus_truth import compare, is_gapless, load_differences, load_truth, unexplained
+from midsock.cli._common import open_stack
 
 if TYPE_CHECKING:
     from corpus_truth import Difference
@@ -38,9 +39,9 @@ def captures() -> list[str]:
 
 
 def flows_of(capture: str) -> list[dict[str, Any]]:
-    """Give the records of a capture."""
+    """Give the records of a capture, as `midsock flows` does."""
     # tshark does not look at checksums, so that its streams hold what hosts refused.
-    with ms.Stack(CORPUS / capture, midstream=True, checksum="ignore") as stack:
+    with open_stack(str(CORPUS / capture), "ignore") as stack:
         stack.socket(digest=True)
         return [json.loads(record.to_json()) for record in stack.flows()]
 

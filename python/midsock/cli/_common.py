@@ -50,8 +50,8 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
         default="ignore",
         show_default=True,
         help="What to do about segments with a wrong checksum: verify rejects them, ignore does not look "
-        "(captures are often taken before the hardware puts the right one in), auto rejects them unless their "
-        "sender seems to leave checksums to its hardware.",
+        "(captures are often taken before the hardware puts the right one in), auto rejects them unless "
+        "their sender seems to leave checksums to its hardware.",
     )(command)
     return click.option(
         "--filter",
@@ -63,7 +63,7 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 LINGER = 60.0
-"""Seconds for which a closed flow takes in late packets: a report is to have them all, whatever memory it takes."""
+"""Seconds for which a closed flow takes in late packets: a report is to have them all."""
 
 
 def open_stack(source: str, checksum: Checksum) -> ms.Stack:

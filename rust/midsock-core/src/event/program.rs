@@ -55,7 +55,6 @@ pub struct Program {
 /// What every packet asks of its flow's program, kept where one load finds it.
 #[allow(clippy::struct_excessive_bools)] // each answers a question of its own
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::struct_excessive_bools)] // independent answers, not a state
 pub struct Brief {
     masks: [KindMask; 3],
     /// Whether anybody wants to be told of what becomes of streams.
