@@ -50,7 +50,7 @@ lint: build ## check formatting, lints and types, of Rust and of Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy python $(sort $(dir $(wildcard tests/*.py benches/*.py examples/*.py)))
-	$(BIN)/python -m mypy.stubtest midsock
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml midsock._midsock
 
 format: $(STAMP)-packages ## set the code in the project's format
 	cargo fmt --all
