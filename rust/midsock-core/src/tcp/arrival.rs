@@ -191,6 +191,8 @@ fn judge_syn(
             let kind = if is_syn_ack { RexmitKind::SynAck } else { RexmitKind::Syn };
             arrival.rexmit = Some(Rexmit { kind, repeated: segment.length, partial: false });
         }
+    } else if !sender.flags.any(Flags::SYN) && Seq(segment.seq).plus(1) == details.first() {
+        // The SYN of a flow that was picked up by a packet of its own, which overtook it on the way to the capture.
     } else if is_syn_ack {
         arrival.reject(Anomaly::SynAckDifferentSeq);
     } else {

@@ -32,6 +32,12 @@ impl Details {
         self.anchor = (seq, offset);
     }
 
+    /// The sequence number of the stream's first byte.
+    pub fn first(&self) -> Seq {
+        // Offsets and sequence numbers wrap together.
+        self.anchor.0.minus(self.anchor.1 as u32)
+    }
+
     /// The stream offset of a sequence number at or beyond the last anchor, and less than 4 GiB from it.
     #[inline]
     pub fn offset(&self, seq: Seq) -> u64 {

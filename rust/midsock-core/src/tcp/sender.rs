@@ -59,6 +59,9 @@ fn step_in_full(
     if is_first {
         begin(connection, side, segment, frame);
     }
+    if is_syn && !connection.ends[side.index()].flags.any(Flags::SYN) {
+        learn(connection, side, segment, frame);
+    }
     let sender = &mut connection.ends[side.index()];
     let details = &mut connection.details[side.index()];
     let end = Seq(segment.seq).plus(segment.sequence_length());
@@ -103,26 +106,28 @@ fn step_in_full(
     changes
 }
 
-/// The first segment of a side: where its stream begins and, in a SYN, what it offers.
+/// The first segment of a side: where its stream begins.
 fn begin(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: &[u8]) {
-    let is_syn = segment.flags.contains(TcpFlags::SYN);
-    let first = Seq(segment.seq).plus(u32::from(is_syn));
+    let first = Seq(segment.seq).plus(u32::from(segment.flags.contains(TcpFlags::SYN)));
     let (sender, details) = (&mut connection.ends[side.index()], &mut connection.details[side.index()]);
     sender.flags.set(Flags::SEEN);
     // Of a side that was not tracked for a while, the stream goes on where it was; of a new one, that is 0.
     details.start(first, details.offset(sender.head));
     (sender.head, sender.next) = (first, first);
-    if is_syn {
-        sender.flags.set(Flags::SYN);
-        details.isn = Seq(segment.seq);
-        let offered = options::parse(segment.options(frame));
-        details.mss = offered.mss.unwrap_or(0);
-        details.scale = offered.window_scale;
-        details.sack_permitted = offered.sack_permitted;
-        details.timestamps = offered.timestamps.is_some();
-    } else {
-        details.timestamps = options::timestamps(segment.options(frame)).is_some();
-    }
+    details.timestamps = options::timestamps(segment.options(frame)).is_some();
+    agree_on_scaling(connection);
+}
+
+/// The SYN of a side: its first sequence number and what it offers.
+fn learn(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: &[u8]) {
+    connection.ends[side.index()].flags.set(Flags::SYN);
+    let details = &mut connection.details[side.index()];
+    details.isn = Seq(segment.seq);
+    let offered = options::parse(segment.options(frame));
+    details.mss = offered.mss.unwrap_or(0);
+    details.scale = offered.window_scale;
+    details.sack_permitted = offered.sack_permitted;
+    details.timestamps = offered.timestamps.is_some();
     agree_on_scaling(connection);
 }
 

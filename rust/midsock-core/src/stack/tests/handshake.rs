@@ -347,3 +347,23 @@ fn a_syn_ack_tells_the_server() {
     assert_eq!(records[0].sides.each_ref().map(|side| side.address), talk.ends);
     assert!(records[0].midstream && !records[0].handshake);
 }
+
+#[test]
+fn a_syn_that_was_overtaken_belongs_to_its_flow() {
+    let mut talk = Talk::new();
+    talk.open().say(Client, b"abc");
+    // The SYN was delayed between the wire and the capture.
+    let syn = talk.frames.remove(0);
+    talk.frames.insert(3, syn);
+    for (at, frame) in talk.frames.iter_mut().enumerate() {
+        frame.time = at as Nanos * MS;
+    }
+    let mut bench = Bench::default();
+    bench.config.midstream = true;
+    let (result, records) = bench.run(&talk.frames);
+    assert!(result.lines.iter().any(|line| line == "NEW_DATA client 0+3 abc"), "{:?}", result.lines);
+    assert_eq!(records.len(), 1);
+    assert!(records[0].anomalies.is_empty(), "{:?}", records[0].anomalies);
+    assert_eq!(records[0].sides[0].rexmits, Rexmits::default());
+    assert!(records[0].sides[0].isn.is_some());
+}
