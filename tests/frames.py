@@ -224,3 +224,8 @@ def web(*, number: int = 0) -> Talk:
     """Give a conversation of one request and one response, opened and closed."""
     talk = Talk(client_port=40_000 + number, now=START + number * 50 * MILLISECOND)
     return talk.open().client(b"GET / HTTP/1.1\r\n\r\n").server(b"HTTP/1.1 200 OK\r\n\r\n").close()
+
+
+def several(count: int = 5, *, burst: int = 256) -> ms.MemoryPort:
+    """Give a port of as many conversations."""
+    return ms.MemoryPort(merge(*(web(number=number) for number in range(count))), burst=burst)

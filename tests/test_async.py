@@ -95,3 +95,27 @@ async def test_stop_from_the_loop() -> None:
         go_on.set()
         await running
         assert stack.statistics()["received"] < 400
+
+
+async def test_cancelling_stops_the_stack_and_it_can_go_on() -> None:
+    async with ms.Stack(flows(50)) as stack:
+        started = threading.Event()
+        counted = stack.count(ms.ON_CONN_END)
+        gate = threading.Event()
+
+        @stack.on(ms.ON_CONN_START)
+        def start(sock: ms.FlowSocket, _event: ms.Event) -> None:
+            started.set()
+            if sock.id == 0:
+                assert gate.wait(60)
+
+        running = asyncio.create_task(stack.run_async())
+        assert await asyncio.to_thread(started.wait, 60)
+        running.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert counted.value < 50
+        while counted.value < 50:
+            await stack.run_async()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter as CounterDict
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from midsock import _midsock
+from midsock._aio import in_thread
 from midsock._enums import Kind
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Stack(_midsock.Stack):
             yield from records
 
     async def run_async(self) -> None:
-        """Run as `run` does, in a thread, so that the event loop goes on."""
-        await asyncio.to_thread(self.run)
+        """Run as `run` does, in a thread, so that the event loop goes on. Cancelled, it stops the stack."""
+        await in_thread(self, self.run)
 
     def __enter__(self) -> Self:
         """Enter the context: the stack itself."""

@@ -368,6 +368,12 @@ impl Pull {
         slf.py().import("midsock._aio")?.call_method1("next_of", (slf,)).map(Bound::unbind)
     }
 
+    /// The stack that it runs.
+    #[getter]
+    fn stack(&self, py: Python<'_>) -> Py<Stack> {
+        self.stack.clone_ref(py)
+    }
+
     /// Takes no more: what is still to come is not collected.
     fn close(&self, py: Python<'_>) {
         let queue = {
