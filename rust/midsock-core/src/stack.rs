@@ -395,8 +395,8 @@ impl<U> Engine<U> {
         self.current.stage = Stage::Finish;
     }
 
-    /// What the segment is to its flow, before anything moves. If it is plain and nobody wants to see it on its way, it
-    /// goes straight to the end of its receiver's step.
+    /// What the segment is to its flow, before anything moves. If it is plain and nobody wants to see it before both
+    /// ends have moved, it goes straight to there.
     #[inline]
     fn judge(&mut self, feed: Feed<'_>) {
         let current = &mut self.current;
@@ -428,14 +428,19 @@ impl<U> Engine<U> {
         current.arrival = arrival;
         current.stage = Stage::Send;
         if arrival.plain
-            && brief.any_mask() & current.raised == 0
+            && (brief.mask(Hook::PreTcp) | brief.mask(Hook::PostSnd)) & current.raised == 0
             && straight::may_go(brief, flow, side, segment)
         {
             current.stage = Stage::Finish;
             current.news.clear();
-            if let Some((data, fresh)) = straight::go(brief, flow, extra, side, segment, feed) {
+            current.fresh = None;
+            let news = straight::go(brief, flow, extra, side, segment, feed);
+            if let Some((data, fresh)) = news {
                 current.fresh = brief.bytes.then_some(fresh);
                 current.news.push(News::Data(side, data));
+            }
+            self.packet_events(feed, Hook::PostTcp);
+            if news.is_some() {
                 self.stream_events(Some(feed), place);
             }
         }
@@ -606,6 +611,9 @@ impl<U> Engine<U> {
             return;
         }
         let program = self.registry.get(flow.program);
+        if program.tally(kind, hook).is_some_and(|counters| self.dispatch.tally(counters)) {
+            return;
+        }
         let time = feed.map_or(self.now, |feed| feed.packet.time);
         let event = Event { kind, hook, side, time, detail };
         let data = stream::data_of(&event, extra, feed, self.current.fresh.as_ref());

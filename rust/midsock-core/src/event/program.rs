@@ -194,6 +194,17 @@ impl Program {
         }
     }
 
+    /// The actions of an event if nothing but counters hangs on it, whatever it is about.
+    #[inline]
+    pub fn tally(&self, kind: Kind, hook: Hook) -> Option<&[(Option<Side>, Action)]> {
+        let root = &self.roots[hook as usize][kind as usize];
+        let node = self.nodes.get(root.start as usize).filter(|_| root.len() == 1)?;
+        let actions = self.actions.get(node.actions.start as usize..node.actions.end as usize)?;
+        let counts =
+            |(side, action): &(Option<Side>, Action)| side.is_none() && matches!(action, Action::Count(_));
+        actions.iter().all(counts).then_some(actions)
+    }
+
     /// An event fired: does what hangs on it and on those below it whose filters pass.
     pub fn fire(&self, scene: &Scene<'_>, outlet: &mut impl Outlet) {
         let Event { kind, hook, .. } = *scene.event;

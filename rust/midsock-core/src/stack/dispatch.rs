@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
+use crate::Side;
 use crate::event::{
     Action, Batch, BatchId, BatchSpec, CountId, Event, Field, HandlerId, MonitorId, Outlet, Program, Scene,
     Value,
@@ -77,6 +78,23 @@ impl Dispatch {
     pub(super) fn add_batch(&mut self, spec: BatchSpec, coalesces: bool) -> BatchId {
         self.batches.push(Batch::new(spec, coalesces));
         BatchId(self.batches.len() as u32 - 1)
+    }
+
+    /// Counts an event for these counters; returns whether that was all, which it is unless one sums a field.
+    #[inline]
+    pub(super) fn tally(&mut self, actions: &[(Option<Side>, Action)]) -> bool {
+        let counter = |(_, action): &(Option<Side>, Action)| match action {
+            Action::Count(id) => id.0 as usize,
+            Action::Batch(_) | Action::Call(_) => usize::MAX,
+        };
+        let is_plain = |place: usize| self.counts.get(place).is_some_and(|count| count.field.is_none());
+        if !actions.iter().map(counter).all(is_plain) {
+            return false;
+        }
+        for place in actions.iter().map(counter) {
+            self.counts[place].events += 1;
+        }
+        true
     }
 
     /// A burst is over.
