@@ -544,6 +544,9 @@ impl<U> Engine<U> {
     /// Moves ends past FINs whose stream is complete.
     fn finish_closing(&mut self, place: u32, changes: &mut Changes) {
         let (flow, extra) = self.table.both_mut(place);
+        if !(flow.ends[0].flags | flow.ends[1].flags).any(Flags::FIN) {
+            return;
+        }
         let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
         for side in Side::BOTH {
             tcp::receiver::finish(&mut connection, side, changes);

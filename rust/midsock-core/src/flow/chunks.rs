@@ -1,31 +1,33 @@
 //! Storage that grows without moving what is in it.
 
-const CHUNK_BITS: u32 = 12;
+const CHUNK_BITS: u32 = 10;
 const CHUNK: usize = 1 << CHUNK_BITS;
 
-/// A list in chunks: growing it copies nothing, and memory is touched only as it is used.
+/// A list in chunks: growing it copies nothing. A chunk's length is known beforehand, so that a place in it needs no
+/// check.
 pub(super) struct Chunks<T> {
-    chunks: Vec<Vec<T>>,
+    chunks: Vec<Box<[T; CHUNK]>>,
+    length: usize,
 }
 
-impl<T> Chunks<T> {
+impl<T: Default> Chunks<T> {
     pub(super) fn new() -> Chunks<T> {
-        Chunks { chunks: Vec::new() }
+        Chunks { chunks: Vec::new(), length: 0 }
     }
 
     pub(super) fn push(&mut self, value: T) {
-        match self.chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK => chunk.push(value),
-            _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(value);
-                self.chunks.push(chunk);
-            }
+        if self.length == self.chunks.len() * CHUNK {
+            let chunk: Vec<T> = std::iter::repeat_with(T::default).take(CHUNK).collect();
+            // Just as many were taken as the array holds.
+            let chunk = chunk.into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!());
+            self.chunks.push(chunk);
         }
+        self.chunks[self.length >> CHUNK_BITS][self.length & (CHUNK - 1)] = value;
+        self.length += 1;
     }
 
     pub(super) fn len(&self) -> usize {
-        self.chunks.last().map_or(0, |chunk| (self.chunks.len() - 1) * CHUNK + chunk.len())
+        self.length
     }
 
     pub(super) fn memory(&self) -> usize {

@@ -206,6 +206,22 @@ pub struct FlowExtra<U> {
     pub(crate) ended: u64,
 }
 
+impl<U> Default for FlowExtra<U> {
+    fn default() -> FlowExtra<U> {
+        FlowExtra {
+            number: u64::MAX,
+            start: 0,
+            details: Default::default(),
+            trouble: None,
+            path: None,
+            user: None,
+            timers: Vec::new(),
+            timer: None,
+            ended: 0,
+        }
+    }
+}
+
 impl Flow {
     /// The address and port of one side.
     pub fn address(&self, side: Side) -> SocketAddr {

@@ -99,17 +99,7 @@ impl<U> FlowTable<U> {
         let number = self.statistics.opened;
         let place = self.free.pop().unwrap_or(self.flows.len() as u32);
         let timer = self.wheel.insert(deadline, u64::from(place));
-        let extra = FlowExtra {
-            number,
-            start,
-            details: Default::default(),
-            trouble: None,
-            path: None,
-            user: None,
-            timers: Vec::new(),
-            timer: Some(timer),
-            ended: 0,
-        };
+        let extra = FlowExtra { number, start, timer: Some(timer), ..FlowExtra::default() };
         if place as usize == self.flows.len() {
             self.flows.push(flow);
             self.extras.push(extra);

@@ -201,6 +201,10 @@ impl<U> Engine<U> {
 
     /// Sees to bytes that were acknowledged but never seen.
     pub(super) fn look_for_gaps(&mut self, place: u32, now: Nanos) {
+        let may_lack = |end: &Endpoint| end.acked.after(end.head) || end.flags.any(Flags::LACKING);
+        if !self.table.flow(place).ends.iter().any(may_lack) {
+            return;
+        }
         let mut begins = false;
         for side in Side::BOTH {
             let (flow, extra) = self.table.both_mut(place);
