@@ -415,9 +415,9 @@ impl<U> Engine<U> {
         if segment.captured < segment.length {
             arrival.anomalies.add(Anomaly::Truncated);
         }
-        current.raised |= Kind::PktIn.bit();
+        let mut raised = current.raised | Kind::PktIn.bit();
         if arrival.rexmit.is_some() || arrival.probe.is_some() || !arrival.anomalies.is_empty() {
-            note_trouble(extra.trouble.get_or_insert_default(), side, &arrival, &mut current.raised);
+            note_trouble(extra.trouble.get_or_insert_default(), side, &arrival, &mut raised);
             if arrival.anomalies.contains(Anomaly::SynOnLive) {
                 open::remember_challenger(extra, side, feed, segment);
             }
@@ -426,9 +426,10 @@ impl<U> Engine<U> {
             }
         }
         current.arrival = arrival;
+        current.raised = raised;
         current.stage = Stage::Send;
         if arrival.plain
-            && (brief.mask(Hook::PreTcp) | brief.mask(Hook::PostSnd)) & current.raised == 0
+            && (brief.mask(Hook::PreTcp) | brief.mask(Hook::PostSnd)) & raised == 0
             && straight::may_go(brief, flow, side, segment)
         {
             current.stage = Stage::Finish;
