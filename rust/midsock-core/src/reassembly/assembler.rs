@@ -54,11 +54,6 @@ impl Assembler {
         self.runs.first_key_value().map(|(start, _)| *start)
     }
 
-    /// The held ranges, in order.
-    pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        self.runs.iter().map(|(start, run)| *start..start + run.length)
-    }
-
     /// How many bytes of a range are held.
     pub fn covered(&self, range: Range<u64>) -> u64 {
         self.overlapping(range.clone()).map(|(start, end)| end.min(range.end) - start.max(range.start)).sum()

@@ -254,12 +254,16 @@ impl<U> Stack<U> {
         Ok(result)
     }
 
+    /// The bytes straight from the frame, if they are of this flow's side.
+    fn fresh(&self, place: u32, side: Side) -> Option<&Fresh> {
+        let current = &self.engine.current;
+        current.fresh.as_ref().filter(|fresh| fresh.side == side && current.place == Some(place))
+    }
+
     /// The unread bytes of a side's stream, up to the next gap.
     pub fn unread(&self, flow: FlowId, side: Side) -> Result<&[u8], NoFlow> {
         let place = self.place(flow)?;
-        let current = &self.engine.current;
-        let fresh = current.fresh.as_ref().filter(|fresh| fresh.side == side && current.place == Some(place));
-        if let (Some(fresh), Some(feed)) = (fresh, self.feed()) {
+        if let (Some(fresh), Some(feed)) = (self.fresh(place, side), self.feed()) {
             return Ok(fresh.bytes(feed.frame));
         }
         let stream = self.engine.table.extra(place).details[side.index()].stream.as_deref();
@@ -269,9 +273,7 @@ impl<U> Stack<U> {
     /// Up to `limit` unread bytes from this stream offset on.
     pub fn peek_at(&self, flow: FlowId, side: Side, offset: u64, limit: usize) -> Result<&[u8], NoFlow> {
         let place = self.place(flow)?;
-        let current = &self.engine.current;
-        let fresh = current.fresh.as_ref().filter(|fresh| fresh.side == side && current.place == Some(place));
-        if let (Some(fresh), Some(feed)) = (fresh, self.feed()) {
+        if let (Some(fresh), Some(feed)) = (self.fresh(place, side), self.feed()) {
             let bytes = fresh.bytes(feed.frame);
             let skip = offset.checked_sub(fresh.offset).map_or(usize::MAX, |skip| skip as usize);
             let rest = bytes.get(skip..).unwrap_or_default();
@@ -284,11 +286,7 @@ impl<U> Stack<U> {
     /// Offset of the first unread byte of a side's stream.
     pub fn unread_offset(&self, flow: FlowId, side: Side) -> Result<u64, NoFlow> {
         let place = self.place(flow)?;
-        let current = &self.engine.current;
-        if let Some(fresh) = &current.fresh
-            && fresh.side == side
-            && current.place == Some(place)
-        {
+        if let Some(fresh) = self.fresh(place, side) {
             return Ok(fresh.offset);
         }
         let (flow, extra) = (self.engine.table.flow(place), self.engine.table.extra(place));
