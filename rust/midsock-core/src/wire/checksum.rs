@@ -130,43 +130,56 @@ const fn protocol_and_length(length: u32) -> u32 {
 #[inline]
 pub fn are_right(frame: &[u8], segment: &Segment) -> bool {
     let (network, transport) = (usize::from(segment.network), usize::from(segment.transport));
-    let header = |length: usize| frame.get(network..transport).filter(|header| header.len() == length);
-    let addresses = if segment.version == 4 {
-        let Some(header) = header(20).and_then(<[u8]>::first_chunk::<20>) else { return false };
-        let [fixed @ .., source, destination] = words::<20, 5>(header);
-        let addresses = source + destination;
-        if fold(fold_once(add(&fixed) + addresses)) != 0xffff {
+    let (header_length, addresses) = if segment.version == 4 { (20, 12) } else { (40, 8) };
+    // A frame that was cut lacks part of what the checksum covers.
+    if transport != network + header_length || segment.captured != segment.length || segment.is_broken() {
+        return false;
+    }
+    let end = usize::from(segment.payload) + segment.captured as usize;
+    // The addresses, which are all of the pseudo-header but protocol and length, lie right before the segment.
+    let Some(covered) = frame.get(network + addresses..end) else { return false };
+    if segment.version == 4 {
+        let Some(header) = frame[network..].first_chunk::<20>() else { return false };
+        let ([first, second], rest) = long_words(header);
+        let (sum, carry) = first.carrying_add(second, false);
+        if !is_all_ones(sum, u64::from(u32::from_ne_bytes(rest)) + u64::from(carry)) {
             return false;
         }
-        addresses
-    } else {
-        let Some(header) = header(40).and_then(<[u8]>::last_chunk::<32>) else { return false };
-        add(&words::<32, 8>(header))
-    };
-    let Some(covered) = frame.get(transport..usize::from(segment.payload) + segment.captured as usize) else {
-        return false;
-    };
-    let Some((header, rest)) = covered.split_first_chunk::<20>() else { return false };
+    }
     // All of it in the machine's order: what a right sum comes to reads the same in any.
-    let pseudo = addresses + u64::from(protocol_and_length(covered.len() as u32).to_be());
-    let sum = pseudo + add(&words::<20, 5>(header)) + sum_words(rest);
-    // A frame that was cut lacks part of what the checksum covers.
-    fold(fold_once(sum)) == 0xffff
-        && segment.captured == segment.length
-        && transport + usize::from(header[12] >> 4) * 4 == usize::from(segment.payload)
+    let pseudo = u64::from(protocol_and_length((end - transport) as u32).to_be());
+    match covered.split_first_chunk::<40>() {
+        Some((start, rest)) => {
+            let ([first, words @ ..], []) = long_words::<40, 5, 0>(start);
+            let (mut sum, mut carry) = (first, false);
+            for word in words {
+                (sum, carry) = sum.carrying_add(word, carry);
+            }
+            let rest = if rest.is_empty() { 0 } else { sum_words(rest) };
+            is_all_ones(sum, pseudo + u64::from(carry) + rest)
+        }
+        None => is_all_ones(sum_words(covered), pseudo),
+    }
 }
 
-/// `N` bytes as `M` words of 32 bits in the machine's order.
+/// `N` bytes as `M` words of 64 bits in the machine's order, and the `R` bytes behind these.
 #[inline(always)]
-fn words<const N: usize, const M: usize>(bytes: &[u8; N]) -> [u64; M] {
-    let words = bytes.as_chunks().0;
-    std::array::from_fn(|i| u64::from(u32::from_ne_bytes(words[i])))
+fn long_words<const N: usize, const M: usize, const R: usize>(bytes: &[u8; N]) -> ([u64; M], [u8; R]) {
+    const { assert!(N == 8 * M + R) };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; R];
+    last.copy_from_slice(rest);
+    (std::array::from_fn(|i| u64::from_ne_bytes(words[i])), last)
 }
 
-/// The sum of a few words of 32 bits.
+/// Whether a sum, with another one that is below 2^63 added to it, folds to 16 ones.
 #[inline(always)]
-fn add(words: &[u64]) -> u64 {
-    words.iter().fold(0, |sum, word| sum.wrapping_add(*word))
+const fn is_all_ones(sum: u64, more: u64) -> bool {
+    let (sum, carry) = sum.overflowing_add(more);
+    let sum = sum.wrapping_add(carry as u64);
+    // A sum and itself with its halves swapped: the upper half gets both halves and the carry of the lower ones.
+    let half = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    half.wrapping_add(half.rotate_left(16)) >> 16 == 0xffff
 }
 
 /// Whether a segment's TCP checksum is right.
@@ -201,6 +214,16 @@ pub fn verify_tcp(frame: &[u8], segment: &Segment) -> Checksum {
         Checksum::Partial
     } else {
         Checksum::Bad
+    }
+}
+
+/// Puts the right checksum into the IPv4 header that `packet` starts with; nothing if that is not all there.
+pub(crate) fn mend_ipv4_header(packet: &mut [u8]) {
+    let length = packet.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+    if let Some(header) = packet.get_mut(..length.max(20)) {
+        header[10..12].fill(0);
+        let right = checksum(header);
+        header[10..12].copy_from_slice(&right.to_be_bytes());
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) const TCP: u8 = 6;
 /// Protocol numbers of what may carry a packet inside it.
 const IPV4: u8 = 4;
 const UDP: u8 = 17;
-const IPV6: u8 = 41;
+pub(super) const IPV6: u8 = 41;
 const GRE: u8 = 47;
 /// Protocol numbers of the extension headers.
 pub(super) const HOP_BY_HOP: u8 = 0;
@@ -60,7 +60,7 @@ pub(super) fn ipv4(cursor: &mut Cursor) -> Step {
         return Break(Outcome::Malformed(Malformed::BadIpv4HeaderLength));
     }
     if be16(header, 6) & FRAGMENT_BITS_V4 != 0 {
-        return Break(Outcome::Fragment);
+        return fragment(cursor, header_length);
     }
     cursor.advance(header_length, Malformed::TruncatedIpv4)?;
     Continue(Layer::Protocol(header[9]))
@@ -93,7 +93,7 @@ pub(super) fn protocol(cursor: &mut Cursor, number: u8) -> Step {
     match number {
         IPV4 | IPV6 => {
             // RFC 2003, RFC 4213, RFC 2473.
-            cursor.enter(Tunnel::Ip, 0);
+            cursor.enter(Tunnel::Ip, 0)?;
             return Continue(if number == IPV4 { Layer::Ipv4 } else { Layer::Ipv6 });
         }
         UDP => return Continue(Layer::Udp),
@@ -105,10 +105,13 @@ pub(super) fn protocol(cursor: &mut Cursor, number: u8) -> Step {
         return Break(Outcome::NotTcp);
     }
     if number == FRAGMENT {
-        let header = cursor.take::<8>(Malformed::TruncatedExtensionHeader)?;
+        let header = cursor.peek::<8>(Malformed::TruncatedExtensionHeader)?;
+        if be16(header, 2) & FRAGMENT_BITS_V6 != 0 {
+            return fragment(cursor, 8);
+        }
         // An atomic fragment (RFC 6946) is a whole packet.
-        let whole = be16(header, 2) & FRAGMENT_BITS_V6 == 0;
-        return if whole { Continue(Layer::Protocol(header[0])) } else { Break(Outcome::Fragment) };
+        cursor.advance(8, Malformed::TruncatedExtensionHeader)?;
+        return Continue(Layer::Protocol(header[0]));
     }
     if extension_length(number, 0).is_none() {
         return Break(Outcome::NotTcp);
@@ -117,6 +120,16 @@ pub(super) fn protocol(cursor: &mut Cursor, number: u8) -> Step {
     let length = extension_length(number, length).unwrap_or_default();
     cursor.advance(length, Malformed::TruncatedExtensionHeader)?;
     Continue(Layer::Protocol(next))
+}
+
+/// A fragment: what `header_length` bytes from here on are of its datagram's data.
+fn fragment(cursor: &mut Cursor, header_length: usize) -> Step {
+    cursor.segment.transport = cursor.offset()?;
+    cursor.advance(header_length, Malformed::TruncatedIpv4)?;
+    cursor.segment.payload = cursor.offset()?;
+    cursor.segment.length = (cursor.end - cursor.at) as u32;
+    cursor.segment.captured = (cursor.frame.len().min(cursor.end) - cursor.at) as u32;
+    Break(Outcome::Fragment)
 }
 
 /// The bytes of an extension header, by its number and its length field; nothing if it is none.
@@ -129,6 +142,41 @@ fn extension_length(number: u8, field: u8) -> Option<usize> {
         AUTHENTICATION => Some((usize::from(field) + 2) * 4),
         _ => None,
     }
+}
+
+/// Where the field is that announces the extension header at `header` of the IPv6 packet at `network`; none if no chain
+/// of headers leads there.
+pub(super) fn announcement(frame: &[u8], network: usize, header: usize) -> Option<usize> {
+    let (mut field, mut at) = (network + 6, network + 40);
+    while at < header {
+        let &[_, length] = frame.get(at..)?.first_chunk()?;
+        let length = extension_length(*frame.get(field)?, length)?;
+        (field, at) = (at, at + length);
+    }
+    (at == header).then_some(field)
+}
+
+/// Where a chain of extension headers leads.
+pub(super) enum Chain {
+    /// Beyond the end of the bytes.
+    Cut,
+    /// To this protocol, whose header starts here.
+    Ends(u8, usize),
+}
+
+/// Follows the extension headers that `bytes` start with.
+pub(super) fn chain(bytes: &[u8], number: u8, version: u8) -> Chain {
+    let (mut number, mut at) = (number, 0);
+    // IPv4 has none but the authentication header, and no rule that they be in one fragment.
+    while version == 6 && extension_length(number, 0).is_some() {
+        let Some(&[next, field]) = bytes.get(at..).and_then(<[u8]>::first_chunk) else { return Chain::Cut };
+        let length = extension_length(number, field).unwrap_or(8);
+        if bytes.len() < at + length {
+            return Chain::Cut;
+        }
+        (number, at) = (next, at + length);
+    }
+    Chain::Ends(number, at)
 }
 
 /// The source and destination that the TCP checksum covers, where they may not be the IP header's: a packet on a
@@ -154,6 +202,28 @@ pub(super) fn covered_addresses<'f>(frame: &'f [u8], segment: &Segment) -> Optio
         (number, rest) = (next, after);
     }
     Some(covered)
+}
+
+/// The protocol that an IP packet carries and where in the frame its header starts, for a packet of which `network` and
+/// `version` of the segment hold; none if that header is not in the packet, which may be a fragment.
+pub(crate) fn transport_of(frame: &[u8], segment: &Segment) -> Option<(u8, usize)> {
+    let network = usize::from(segment.network);
+    let packet = frame.get(network..)?;
+    if segment.version == 4 {
+        let offset = u16::from_be_bytes([*packet.get(6)?, *packet.get(7)?]) & 0x1fff;
+        let header_length = usize::from(packet[0] & 0x0f) * 4;
+        return (offset == 0).then_some((*packet.get(9)?, network + header_length));
+    }
+    let (mut number, mut at) = (*packet.get(6)?, 40);
+    for _ in 0..super::MAX_LAYERS {
+        let Some(&[next, field, high, low]) = packet.get(at..)?.first_chunk() else { break };
+        let Some(length) = extension_length(number, field) else { break };
+        if number == FRAGMENT && u16::from_be_bytes([high, low]) & 0xfff8 != 0 {
+            return None;
+        }
+        (number, at) = (next, at + length);
+    }
+    Some((number, network + at))
 }
 
 /// The last address of an unfinished source route among IPv4 options (RFC 791, 3.1).

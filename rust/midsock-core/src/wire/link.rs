@@ -3,7 +3,8 @@
 use std::ops::ControlFlow::{Break, Continue};
 
 use super::tunnel::{
-    ETHERTYPE_BACKBONE, ETHERTYPE_BRIDGED, ETHERTYPE_MPLS, ETHERTYPE_MPLS_MULTICAST, ETHERTYPE_PPPOE,
+    ETHERTYPE_BACKBONE, ETHERTYPE_BRIDGED, ETHERTYPE_MPLS, ETHERTYPE_MPLS_MULTICAST, ETHERTYPE_NSH,
+    ETHERTYPE_PPPOE,
 };
 use super::{Cursor, Layer, Malformed, Outcome, Step, be16};
 
@@ -17,6 +18,8 @@ pub(super) const ETHERTYPE_VLAN: u16 = 0x8100;
 pub(super) const ETHERTYPE_QINQ: u16 = 0x88a8;
 /// `ETHERTYPE` of a service tag before IEEE 802.1ad.
 const ETHERTYPE_QINQ_OLD: u16 = 0x9100;
+/// `ETHERTYPE` of a VN-tag, which a network interface of many virtual ones puts on.
+const ETHERTYPE_VN_TAG: u16 = 0x8926;
 
 /// The largest value of an Ethernet type field that is a length (IEEE 802.3, 3.2.6).
 const MAX_8023_LENGTH: u16 = 1500;
@@ -49,6 +52,8 @@ pub(super) fn ether_type(cursor: &mut Cursor, number: u16) -> Step {
         ETHERTYPE_PPPOE => Continue(Layer::Pppoe),
         ETHERTYPE_BACKBONE => Continue(Layer::Backbone),
         ETHERTYPE_BRIDGED => Continue(Layer::Ethernet),
+        ETHERTYPE_NSH => Continue(Layer::Nsh),
+        ETHERTYPE_VN_TAG => vn_tag(cursor),
         _ => Break(Outcome::NotIp),
     }
 }
@@ -66,6 +71,13 @@ fn vlan(cursor: &mut Cursor) -> Step {
     Continue(Layer::EtherType(be16(tag, 2)))
 }
 
+/// A VN-tag (IEEE 802.1BR's predecessor): direction, pointer, destination interface, loop, version, source interface;
+/// then the type of what follows. The two directions have other interfaces: they are no part of a path.
+fn vn_tag(cursor: &mut Cursor) -> Step {
+    let tag = cursor.take::<6>(Malformed::TruncatedLink)?;
+    Continue(Layer::EtherType(be16(tag, 4)))
+}
+
 /// Whether an Ethernet type announces a VLAN tag.
 #[inline(always)]
 pub(super) const fn is_vlan(ether_type: u16) -> bool {
@@ -81,6 +93,20 @@ pub(super) fn keep_vlan(kept: &mut [u16; 2], tag: u16) {
     } else if kept[1] == 0 {
         kept[1] = id;
     }
+}
+
+/// Where in an Ethernet frame the VLAN tag with the outermost id is, or (`index` 1) the second one. Tags with id 0 only
+/// count where there is no other.
+pub(crate) fn vlan_tag(frame: &[u8], index: usize) -> Option<usize> {
+    let word = |at: usize| frame.get(at..).and_then(<[u8]>::first_chunk).map(|bytes| be16::<2>(bytes, 0));
+    let tags = || {
+        (0..super::MAX_LAYERS)
+            .map(|tag| 12 + 4 * tag)
+            .take_while(|at| word(*at).is_some_and(is_vlan))
+            .map(|at| at + 2)
+    };
+    let has_id = |at: &usize| word(*at).is_some_and(|tag| tag & 0x0fff != 0);
+    tags().filter(has_id).nth(index).or_else(|| tags().nth(index))
 }
 
 /// IEEE 802.2 LLC: IP itself, or SNAP (RFC 1042) and an Ethernet type.

@@ -13,6 +13,7 @@
 
 pub mod checksum;
 pub mod emit;
+mod fragment;
 mod ip;
 mod link;
 pub mod options;
@@ -23,6 +24,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod udp;
 
 use std::ops::ControlFlow;
 
@@ -30,13 +32,17 @@ use crate::port::LinkType;
 
 pub use checksum::Checksum;
 pub use emit::TcpFrame;
+pub use fragment::Fragment;
+pub(crate) use ip::transport_of;
+pub(crate) use link::vlan_tag;
 pub use options::Options;
 pub use outcome::{Malformed, Outcome};
 pub use segment::Segment;
 pub use tcp::TcpFlags;
+pub use tunnel::{Tunnel, Tunnels};
 
-/// The most layers one frame is decoded through. VLAN tags and IPv6 extension headers count as one each; no sound
-/// network comes near it, and it bounds the work that a hostile frame can cause.
+/// The most layers one frame is decoded through, if nothing else is said. VLAN tags and IPv6 extension headers count as
+/// one each; no sound network comes near it, and it bounds the work that a hostile frame can cause.
 const MAX_LAYERS: usize = 32;
 
 /// A layer still to be decoded.
@@ -64,8 +70,13 @@ enum Layer {
     Gre,
     Udp,
     Vxlan,
+    VxlanGpe,
     Geneve,
     Gtp,
+    Teredo,
+    L2tp,
+    Ayiya,
+    Nsh,
     Tcp,
 }
 
@@ -85,6 +96,8 @@ struct Cursor<'f, 's> {
     outer: Option<(u16, u8)>,
     /// What tells the tunnels apart, if that is asked for.
     path: Option<&'s mut Vec<u8>>,
+    /// The tunnels that are entered.
+    into: Tunnels,
 }
 
 impl<'f> Cursor<'f, '_> {
@@ -133,49 +146,139 @@ impl<'f> Cursor<'f, '_> {
     }
 }
 
-/// Decodes `frame`, which starts with a header of `link` and had `wire_length` bytes on the wire.
-///
-/// `segment` holds everything after [`Outcome::Tcp`]. After any other outcome its `version` says whether an IP header
-/// was found (4 or 6; 0: none); if one was, `network`, `version` and `vlan` hold, and nothing else does, except for a
-/// [broken](Segment::is_broken) segment. With tunnels, the IP header is the innermost one of a TCP segment or a fragment,
-/// and the outermost one otherwise.
-///
-/// A `wire_length` smaller than the frame counts as the frame's length.
+/// How far into a frame is looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoder {
+    /// The tunnels that are entered. A packet of any other is one of its outer transport, or of none.
+    pub tunnels: Tunnels,
+    /// The most layers; a frame of more is [malformed](Malformed::TooManyLayers). VLAN tags and IPv6 extension headers
+    /// count as one each, and a plain TCP segment over Ethernet takes four.
+    pub max_layers: u8,
+}
+
+impl Default for Decoder {
+    fn default() -> Decoder {
+        Decoder { tunnels: Tunnels::ALL, max_layers: MAX_LAYERS as u8 }
+    }
+}
+
+/// Decodes `frame` through tunnels of all kinds: [`Decoder::decode`] of the default decoder.
 #[inline]
 pub fn decode(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
-    if link == LinkType::Ethernet && plain::decode(frame, wire_length, segment) {
-        return Outcome::Tcp;
-    }
-    decode_layers(frame, link, wire_length, segment)
+    Decoder::default().decode(frame, link, wire_length, segment)
 }
 
-/// [`decode`], layer by layer.
-fn decode_layers(frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
-    *segment = Segment::default();
-    let end = frame.len().max(wire_length as usize);
-    let mut cursor = Cursor { frame, at: 0, end, segment, outer: None, path: None };
-    let outcome = walk(&mut cursor, link);
-    match (cursor.outer, outcome) {
-        (None, _)
-        | (_, Outcome::Tcp | Outcome::Fragment | Outcome::Malformed(Malformed::BadTcpDataOffset)) => outcome,
-        (Some((network, version)), _) => {
-            (segment.network, segment.version) = (network, version);
-            if outcome == Outcome::NotIp { Outcome::NotTcp } else { outcome }
+impl Decoder {
+    /// Decodes `frame`, which starts with a header of `link` and had `wire_length` bytes on the wire.
+    ///
+    /// `segment` holds everything after [`Outcome::Tcp`]. After any other outcome its `version` says whether an IP
+    /// header was found (4 or 6; 0: none); if one was, `network`, `version` and `vlan` hold, and nothing else does,
+    /// except for a [broken](Segment::is_broken) segment and for a fragment, of which [`Fragment::of`] knows more. With
+    /// tunnels, the IP header is the innermost one of a TCP segment or a fragment, and the outermost one otherwise.
+    ///
+    /// A `wire_length` smaller than the frame counts as the frame's length.
+    #[inline]
+    pub fn decode(self, frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
+        if link == LinkType::Ethernet && plain::decode(frame, wire_length, segment) {
+            return Outcome::Tcp;
+        }
+        self.decode_layers(frame, link, wire_length, segment)
+    }
+
+    /// [`Decoder::decode`], layer by layer.
+    fn decode_layers(self, frame: &[u8], link: LinkType, wire_length: u32, segment: &mut Segment) -> Outcome {
+        let Some(first) = first_layer(link) else {
+            *segment = Segment::default();
+            return Outcome::NotIp;
+        };
+        *segment = Segment::default();
+        let end = frame.len().max(wire_length as usize);
+        let mut cursor = Cursor { frame, at: 0, end, segment, outer: None, path: None, into: self.tunnels };
+        let outcome = self.walk(&mut cursor, first);
+        match (cursor.outer, outcome) {
+            (None, _)
+            | (_, Outcome::Tcp | Outcome::Fragment | Outcome::Malformed(Malformed::BadTcpDataOffset)) => {
+                outcome
+            }
+            (Some((network, version)), _) => {
+                (segment.network, segment.version) = (network, version);
+                if outcome == Outcome::NotIp { Outcome::NotTcp } else { outcome }
+            }
         }
     }
+
+    /// Decodes a reassembled datagram that ends with `frame` and starts at the IP header of `fragment`, which is what
+    /// decoding its first fragment has left: the layers before it are that one's.
+    pub(crate) fn decode_datagram(self, frame: &[u8], fragment: &Segment, segment: &mut Segment) -> Outcome {
+        *segment = Segment { vlan: fragment.vlan, tunnels: fragment.tunnels, ..Segment::default() };
+        let (at, end) = (usize::from(fragment.network), frame.len());
+        self.walk(
+            &mut Cursor { frame, at, end, segment, outer: None, path: None, into: self.tunnels },
+            Layer::Ip,
+        )
+    }
+
+    /// Appends what tells the path of a [tunnelled](Segment::tunnels) segment from others: the tunnels' kinds, ends and
+    /// ids, outermost first, the same for both directions.
+    pub fn path(self, frame: &[u8], link: LinkType, wire_length: u32, path: &mut Vec<u8>) {
+        let Some(first) = first_layer(link) else { return };
+        let end = frame.len().max(wire_length as usize);
+        let (segment, path, into) = (&mut Segment::default(), Some(path), self.tunnels);
+        self.walk(&mut Cursor { frame, at: 0, end, segment, outer: None, path, into }, first);
+    }
+
+    /// Appends what tells apart the tunnels inside a reassembled datagram, as [`Decoder::decode_datagram`] decodes it.
+    pub(crate) fn path_of_datagram(self, frame: &[u8], fragment: &Segment, path: &mut Vec<u8>) {
+        let (at, end) = (usize::from(fragment.network), frame.len());
+        let (segment, path, into) = (&mut Segment::default(), Some(path), self.tunnels);
+        self.walk(&mut Cursor { frame, at, end, segment, outer: None, path, into }, Layer::Ip);
+    }
+
+    /// Goes from layer to layer.
+    fn walk(self, cursor: &mut Cursor, first: Layer) -> Outcome {
+        let mut layer = first;
+        for _ in 0..self.max_layers {
+            let step = match layer {
+                Layer::Ethernet => link::ethernet(cursor),
+                Layer::LinuxSll => link::linux_sll(cursor),
+                Layer::LinuxSll2 => link::linux_sll2(cursor),
+                Layer::Loopback => link::loopback(cursor),
+                Layer::Ppp => link::ppp(cursor),
+                Layer::Fddi => link::fddi(cursor),
+                Layer::Wlan => tunnel::wlan(cursor),
+                Layer::EtherType(number) => link::ether_type(cursor, number),
+                Layer::Llc => link::llc(cursor),
+                Layer::Mpls => tunnel::mpls(cursor),
+                Layer::Pppoe => tunnel::pppoe(cursor),
+                Layer::Backbone => tunnel::backbone(cursor),
+                Layer::Ip => ip::any(cursor),
+                Layer::Ipv4 => ip::ipv4(cursor),
+                Layer::Ipv6 => ip::ipv6(cursor),
+                Layer::Protocol(number) => ip::protocol(cursor, number),
+                Layer::Gre => tunnel::gre(cursor),
+                Layer::Nsh => tunnel::nsh(cursor),
+                Layer::Udp => udp::udp(cursor),
+                Layer::Vxlan => udp::vxlan(cursor),
+                Layer::VxlanGpe => udp::vxlan_gpe(cursor),
+                Layer::Geneve => udp::geneve(cursor),
+                Layer::Gtp => udp::gtp(cursor),
+                Layer::Teredo => udp::teredo(cursor),
+                Layer::L2tp => udp::l2tp(cursor),
+                Layer::Ayiya => udp::ayiya(cursor),
+                Layer::Tcp => tcp::tcp(cursor),
+            };
+            match step {
+                ControlFlow::Continue(next) => layer = next,
+                ControlFlow::Break(outcome) => return outcome,
+            }
+        }
+        Outcome::Malformed(Malformed::TooManyLayers)
+    }
 }
 
-/// Appends what tells the path of a [tunnelled](Segment::tunnels) segment from others: the tunnels' kinds, ends and ids,
-/// outermost first, the same for both directions.
-pub fn path(frame: &[u8], link: LinkType, wire_length: u32, path: &mut Vec<u8>) {
-    let end = frame.len().max(wire_length as usize);
-    let segment = &mut Segment::default();
-    walk(&mut Cursor { frame, at: 0, end, segment, outer: None, path: Some(path) }, link);
-}
-
-/// Goes from layer to layer.
-fn walk(cursor: &mut Cursor, link: LinkType) -> Outcome {
-    let mut layer = match link {
+/// What a frame starts with; nothing if this stack does not decode it.
+fn first_layer(link: LinkType) -> Option<Layer> {
+    Some(match link {
         LinkType::Ethernet => Layer::Ethernet,
         LinkType::Ip => Layer::Ip,
         LinkType::LinuxSll => Layer::LinuxSll,
@@ -183,39 +286,28 @@ fn walk(cursor: &mut Cursor, link: LinkType) -> Outcome {
         LinkType::Loopback => Layer::Loopback,
         LinkType::Ppp | LinkType::CiscoHdlc => Layer::Ppp,
         LinkType::Fddi => Layer::Fddi,
-        LinkType::Other(_) => return Outcome::NotIp,
-    };
-    for _ in 0..MAX_LAYERS {
-        let step = match layer {
-            Layer::Ethernet => link::ethernet(cursor),
-            Layer::LinuxSll => link::linux_sll(cursor),
-            Layer::LinuxSll2 => link::linux_sll2(cursor),
-            Layer::Loopback => link::loopback(cursor),
-            Layer::Ppp => link::ppp(cursor),
-            Layer::Fddi => link::fddi(cursor),
-            Layer::Wlan => tunnel::wlan(cursor),
-            Layer::EtherType(number) => link::ether_type(cursor, number),
-            Layer::Llc => link::llc(cursor),
-            Layer::Mpls => tunnel::mpls(cursor),
-            Layer::Pppoe => tunnel::pppoe(cursor),
-            Layer::Backbone => tunnel::backbone(cursor),
-            Layer::Ip => ip::any(cursor),
-            Layer::Ipv4 => ip::ipv4(cursor),
-            Layer::Ipv6 => ip::ipv6(cursor),
-            Layer::Protocol(number) => ip::protocol(cursor, number),
-            Layer::Gre => tunnel::gre(cursor),
-            Layer::Udp => tunnel::udp(cursor),
-            Layer::Vxlan => tunnel::vxlan(cursor),
-            Layer::Geneve => tunnel::geneve(cursor),
-            Layer::Gtp => tunnel::gtp(cursor),
-            Layer::Tcp => tcp::tcp(cursor),
-        };
-        match step {
-            ControlFlow::Continue(next) => layer = next,
-            ControlFlow::Break(outcome) => return outcome,
-        }
+        LinkType::Other(_) => return None,
+    })
+}
+
+/// Whether the TCP checksum covers the source and the destination address that the IP header has; a route or a home
+/// address puts others in their place.
+pub(crate) fn covered_addresses(frame: &[u8], segment: &Segment) -> [bool; 2] {
+    let plain = if segment.version == 4 { 20 } else { 40 };
+    if segment.transport.saturating_sub(segment.network) == plain {
+        return [true; 2];
     }
-    Outcome::Malformed(Malformed::TooManyLayers)
+    let (source, destination) = (segment.source(frame), segment.destination(frame));
+    let covered = ip::covered_addresses(frame, segment).unwrap_or((source, destination));
+    [std::ptr::eq(covered.0, source), std::ptr::eq(covered.1, destination)]
+}
+
+/// The sum of the segment's pseudo-header for a TCP length (header and payload) of `length` bytes, of the addresses that
+/// the checksum covers.
+pub(crate) fn pseudo_sum(frame: &[u8], segment: &Segment, length: u32) -> u32 {
+    let header = (segment.source(frame), segment.destination(frame));
+    let (source, destination) = ip::covered_addresses(frame, segment).unwrap_or(header);
+    checksum::pseudo_header(source, destination, length)
 }
 
 /// The 16-bit field at `at` of a header.

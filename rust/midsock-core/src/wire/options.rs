@@ -16,6 +16,12 @@ pub const SACK_PERMITTED: u8 = 4;
 pub const SACK: u8 = 5;
 /// Timestamps (RFC 7323).
 pub const TIMESTAMPS: u8 = 8;
+/// Quick-Start response (RFC 4782).
+pub const QUICK_START: u8 = 27;
+/// User timeout (RFC 5482).
+pub const USER_TIMEOUT: u8 = 28;
+/// Authentication (RFC 5925).
+pub const AUTHENTICATION: u8 = 29;
 /// Fast Open cookie (RFC 7413).
 pub const FAST_OPEN: u8 = 34;
 /// One of the two kinds for experiments (RFC 6994); [`FAST_OPEN_MAGIC`] after its length makes it a Fast Open cookie.
@@ -43,8 +49,8 @@ impl Cookie {
     }
 }
 
-/// The options of one segment. Of an option that occurs twice the last one holds, as in Linux; kinds that are not
-/// listed here (user timeout, MD5, AO, MPTCP…) are passed over.
+/// The options of one segment. Of an option that occurs twice the last one holds, as in Linux; of user
+/// timeout, Quick-Start and AO only the length is looked at; kinds that are not listed here (MD5, MPTCP…) are passed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Maximum segment size, in bytes of payload; 0 is possible.
@@ -127,6 +133,9 @@ impl Options {
                 return self.take_cookie(cookie.len(), at + 2);
             }
             (MSS | WINDOW_SCALE | SACK_PERMITTED | SACK, _) => return false,
+            (QUICK_START, value) => return value.len() == 6,
+            (USER_TIMEOUT, value) => return value.len() == 2,
+            (AUTHENTICATION, value) => return value.len() >= 2,
             _ => {}
         }
         true
@@ -139,6 +148,26 @@ impl Options {
         }
         fits
     }
+}
+
+/// The options of a TCP header that [`parse`] looks at, sound or not, each with its offset; without padding, up to the
+/// first one whose length makes no sense.
+pub fn each(options: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            match options.get(at..)? {
+                [NOP, ..] => at += 1,
+                rest @ [kind, length, ..] if *kind != END && *length >= 2 => {
+                    let option = rest.get(..usize::from(*length))?;
+                    let start = at;
+                    at += option.len();
+                    return Some((start, option));
+                }
+                _ => return None,
+            }
+        }
+    })
 }
 
 /// The timestamps among the options of a TCP header, `TSval` and `TSecr`; [`parse`] finds the same ones.

@@ -1,7 +1,7 @@
-//! What carries whole packets or frames inside it: IP in IP, GRE, VXLAN, Geneve, GTP-U, `PPPoE`, provider backbone
-//! bridges; and MPLS.
+//! What carries whole packets or frames inside it: IP in IP, GRE, `PPPoE`, provider backbone bridges, service function
+//! chains; and MPLS. What does so over UDP is [`super::udp`]'s.
 
-use std::ops::ControlFlow::{Break, Continue};
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::{Cursor, Layer, Malformed, Outcome, Step, be16, be32};
 
@@ -19,34 +19,115 @@ const GRE_PPP: u16 = 0x880b;
 const GRE_ERSPAN: u16 = 0x88be;
 const GRE_ERSPAN_3: u16 = 0x22eb;
 const GRE_WLAN: u16 = 0x8200;
+/// `ETHERTYPE` of a network service header (RFC 8300, 9.1).
+pub(super) const ETHERTYPE_NSH: u16 = 0x894f;
 
-/// UDP ports of GTP-U (3GPP TS 29.281, 4.4.2), VXLAN (RFC 7348, 5) and Geneve (RFC 8926, 3.3).
-const PORT_GTP: u16 = 2152;
-const PORT_VXLAN: u16 = 4789;
-const PORT_GENEVE: u16 = 6081;
+/// The most source routes of a GRE header that are passed.
+const MAX_ROUTES: usize = 16;
 
-/// The most extension headers of GTP-U that are passed; there are about ten kinds.
-const MAX_EXTENSIONS: usize = 16;
-
-/// Kinds of tunnels, as they are told apart in a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A kind of tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(super) enum Tunnel {
+pub enum Tunnel {
+    /// IPv4 or IPv6 in either (RFC 2003, RFC 4213, RFC 2473).
     Ip = 1,
+    /// GRE (RFC 2784), PPTP's included (RFC 2637).
     Gre,
+    /// Mirrored frames over GRE, types I, II and III.
     Erspan,
+    /// VXLAN (RFC 7348) and its generic protocol extension.
     Vxlan,
+    /// Geneve (RFC 8926).
     Geneve,
+    /// GTP-U (3GPP TS 29.281).
     Gtp,
+    /// `PPPoE` sessions (RFC 2516).
     Pppoe,
+    /// Provider backbone bridges (IEEE 802.1ah).
     Backbone,
+    /// Teredo (RFC 4380).
+    Teredo,
+    /// Network service headers (RFC 8300).
+    Nsh,
+    /// L2TP version 2 (RFC 2661).
+    L2tp,
+    /// AYIYA.
+    Ayiya,
+}
+
+impl Tunnel {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::Ip,
+        Self::Gre,
+        Self::Erspan,
+        Self::Vxlan,
+        Self::Geneve,
+        Self::Gtp,
+        Self::Pppoe,
+        Self::Backbone,
+        Self::Teredo,
+        Self::Nsh,
+        Self::L2tp,
+        Self::Ayiya,
+    ];
+
+    /// Its name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Gre => "gre",
+            Self::Erspan => "erspan",
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Gtp => "gtp",
+            Self::Pppoe => "pppoe",
+            Self::Backbone => "pbb",
+            Self::Teredo => "teredo",
+            Self::Nsh => "nsh",
+            Self::L2tp => "l2tp",
+            Self::Ayiya => "ayiya",
+        }
+    }
+}
+
+/// A set of kinds of tunnels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnels(u32);
+
+impl Tunnels {
+    /// None of them.
+    pub const NONE: Tunnels = Tunnels(0);
+    /// All of them.
+    pub const ALL: Tunnels = Tunnels(u32::MAX);
+
+    /// The set with this kind, too.
+    #[must_use]
+    pub const fn with(self, kind: Tunnel) -> Tunnels {
+        Tunnels(self.0 | 1 << kind as u32)
+    }
+
+    /// Whether this kind is in it.
+    #[inline]
+    pub const fn contains(self, kind: Tunnel) -> bool {
+        self.0 & 1 << kind as u32 != 0
+    }
+}
+
+impl FromIterator<Tunnel> for Tunnels {
+    fn from_iter<I: IntoIterator<Item = Tunnel>>(kinds: I) -> Tunnels {
+        kinds.into_iter().fold(Tunnels::NONE, Tunnels::with)
+    }
 }
 
 impl Cursor<'_, '_> {
     /// Goes into a tunnel between the ends of the last IP header, if there was one. Of several tunnels between the same
-    /// ends, `id` is which; it must be the same in both directions.
-    pub(super) fn enter(&mut self, kind: Tunnel, id: u32) {
+    /// ends, `id` is which; it must be the same in both directions. Ends decoding at a tunnel that is not to be entered.
+    pub(super) fn enter(&mut self, kind: Tunnel, id: u32) -> ControlFlow<Outcome> {
         let segment = &mut *self.segment;
+        if !self.into.contains(kind) {
+            return Break(if segment.version == 0 { Outcome::NotIp } else { Outcome::NotTcp });
+        }
         if segment.version != 0 {
             self.outer.get_or_insert((segment.network, segment.version));
         }
@@ -65,6 +146,7 @@ impl Cursor<'_, '_> {
                 path.extend(source.max(destination));
             }
         }
+        Continue(())
     }
 }
 
@@ -95,18 +177,18 @@ pub(super) fn pppoe(cursor: &mut Cursor) -> Step {
         return Break(Outcome::NotIp);
     }
     cursor.limit(usize::from(be16(header, 4)));
-    cursor.enter(Tunnel::Pppoe, be16(header, 2).into());
+    cursor.enter(Tunnel::Pppoe, be16(header, 2).into())?;
     Continue(Layer::Ppp)
 }
 
 /// The service instance tag of a provider backbone bridge (IEEE 802.1ah); then the customer's frame.
 pub(super) fn backbone(cursor: &mut Cursor) -> Step {
     let tag = cursor.take::<4>(Malformed::TruncatedVlan)?;
-    cursor.enter(Tunnel::Backbone, be32(tag, 0) & 0xff_ffff);
+    cursor.enter(Tunnel::Backbone, be32(tag, 0) & 0xff_ffff)?;
     Continue(Layer::Ethernet)
 }
 
-/// GRE (RFC 2784, RFC 2890), and its version 1, which PPTP has (RFC 2637).
+/// GRE (RFC 2784, RFC 2890) with source routes (RFC 1701), and its version 1, which PPTP has (RFC 2637).
 pub(super) fn gre(cursor: &mut Cursor) -> Step {
     const CHECKSUM: u16 = 0x8000;
     const ROUTING: u16 = 0x4000;
@@ -116,15 +198,19 @@ pub(super) fn gre(cursor: &mut Cursor) -> Step {
     let header = cursor.take::<4>(Malformed::TruncatedTunnel)?;
     let (flags, protocol) = (be16(header, 0), be16(header, 2));
     let version = flags & 7;
-    if version > 1 || flags & ROUTING != 0 {
+    if version > 1 || version == 1 && flags & ROUTING != 0 {
         return Break(Outcome::NotTcp);
     }
-    if flags & CHECKSUM != 0 {
+    // Either of them has both fields there (RFC 1701): a checksum and an offset.
+    if flags & (CHECKSUM | ROUTING) != 0 {
         cursor.advance(4, Malformed::TruncatedTunnel)?;
     }
     let key = if flags & KEY == 0 { 0 } else { be32(cursor.take::<4>(Malformed::TruncatedTunnel)?, 0) };
     if flags & SEQUENCE != 0 {
         cursor.advance(4, Malformed::TruncatedTunnel)?;
+    }
+    if flags & ROUTING != 0 {
+        pass_routes(cursor)?;
     }
     if version == 1 {
         if flags & ACKNOWLEDGMENT != 0 {
@@ -134,7 +220,7 @@ pub(super) fn gre(cursor: &mut Cursor) -> Step {
             return Break(Outcome::NotTcp);
         }
         // The key holds a length and a call id, which is another one in each direction.
-        cursor.enter(Tunnel::Gre, 0);
+        cursor.enter(Tunnel::Gre, 0)?;
         return Continue(Layer::Ppp);
     }
     match protocol {
@@ -143,7 +229,7 @@ pub(super) fn gre(cursor: &mut Cursor) -> Step {
             if flags & SEQUENCE != 0 {
                 cursor.advance(8, Malformed::TruncatedTunnel)?;
             }
-            cursor.enter(Tunnel::Erspan, 0);
+            cursor.enter(Tunnel::Erspan, 0)?;
             Continue(Layer::Ethernet)
         }
         GRE_ERSPAN_3 => {
@@ -151,94 +237,65 @@ pub(super) fn gre(cursor: &mut Cursor) -> Step {
             if header[11] & 1 != 0 {
                 cursor.advance(8, Malformed::TruncatedTunnel)?;
             }
-            cursor.enter(Tunnel::Erspan, 0);
+            cursor.enter(Tunnel::Erspan, 0)?;
             Continue(Layer::Ethernet)
         }
         // The low byte is the access point's radio and queue.
         wlan if wlan & 0xff00 == GRE_WLAN => {
-            cursor.enter(Tunnel::Gre, key);
+            cursor.enter(Tunnel::Gre, key)?;
             Continue(Layer::Wlan)
         }
         number => {
-            cursor.enter(Tunnel::Gre, key);
+            cursor.enter(Tunnel::Gre, key)?;
             payload(number)
         }
     }
 }
 
-/// What an Ethernet type inside a tunnel announces; it is never a length.
-fn payload(number: u16) -> Step {
-    match number {
-        0x0600.. => Continue(Layer::EtherType(number)),
+/// Passes the source routes of a GRE header (RFC 1701): address family, offset, length, addresses; the last has neither
+/// family nor length.
+fn pass_routes(cursor: &mut Cursor) -> ControlFlow<Outcome> {
+    for _ in 0..MAX_ROUTES {
+        let route = cursor.take::<4>(Malformed::TruncatedTunnel)?;
+        if *route == [0, 0, route[2], 0] {
+            return Continue(());
+        }
+        cursor.advance(route[3].into(), Malformed::TruncatedTunnel)?;
+    }
+    Break(Outcome::Malformed(Malformed::TooManyLayers))
+}
+
+/// A network service header (RFC 8300, 2): version, flags, time to live, length in words of four bytes, type of metadata,
+/// next protocol; service path and index; metadata.
+///
+/// The service path is no part of a path: it goes one way, the other direction has another one (RFC 7665, 2.2), and the
+/// service index changes at every hop.
+pub(super) fn nsh(cursor: &mut Cursor) -> Step {
+    let header = cursor.peek::<8>(Malformed::TruncatedTunnel)?;
+    let words = usize::from(be16(header, 0) & 0x3f);
+    // Version 0; a packet of operations and maintenance carries no user's packet.
+    if header[0] >> 6 != 0 || words < 2 || header[0] & 0x20 != 0 {
+        return Break(if cursor.segment.version == 0 { Outcome::NotIp } else { Outcome::NotTcp });
+    }
+    let next = header[3];
+    cursor.advance(words * 4, Malformed::TruncatedTunnel)?;
+    cursor.enter(Tunnel::Nsh, 0)?;
+    match next {
+        1 => Continue(Layer::Ipv4),
+        2 => Continue(Layer::Ipv6),
+        3 => Continue(Layer::Ethernet),
+        4 => Continue(Layer::Nsh),
+        5 => Continue(Layer::Mpls),
         _ => Break(Outcome::NotTcp),
     }
 }
 
-/// UDP, which matters only for the tunnels that go over its ports.
-pub(super) fn udp(cursor: &mut Cursor) -> Step {
-    let Continue(header) = cursor.peek::<8>(Malformed::TruncatedTunnel) else {
-        return Break(Outcome::NotTcp);
-    };
-    let layer = match be16(header, 2) {
-        PORT_VXLAN => Layer::Vxlan,
-        PORT_GENEVE => Layer::Geneve,
-        PORT_GTP => Layer::Gtp,
-        _ => return Break(Outcome::NotTcp),
-    };
-    cursor.limit(usize::from(be16(header, 4)).max(8));
-    cursor.advance(8, Malformed::TruncatedTunnel)?;
-    Continue(layer)
-}
-
-/// VXLAN (RFC 7348): flags, of which one says that there is a network id; the id; a frame.
-pub(super) fn vxlan(cursor: &mut Cursor) -> Step {
-    let header = cursor.take::<8>(Malformed::TruncatedTunnel)?;
-    if header[0] & 0x08 == 0 {
-        return Break(Outcome::NotTcp);
+/// What an Ethernet type inside a tunnel announces; it is never a length.
+pub(super) fn payload(number: u16) -> Step {
+    match number {
+        0x0600.. => Continue(Layer::EtherType(number)),
+        _ => Break(Outcome::NotTcp),
     }
-    cursor.enter(Tunnel::Vxlan, be32(header, 4) >> 8);
-    Continue(Layer::Ethernet)
-}
-
-/// Geneve (RFC 8926): version and length of options, flags, protocol, network id, options.
-pub(super) fn geneve(cursor: &mut Cursor) -> Step {
-    let header = cursor.take::<8>(Malformed::TruncatedTunnel)?;
-    if header[0] >> 6 != 0 {
-        return Break(Outcome::NotTcp);
-    }
-    cursor.advance(usize::from(header[0] & 0x3f) * 4, Malformed::TruncatedTunnel)?;
-    cursor.enter(Tunnel::Geneve, be32(header, 4) >> 8);
-    payload(be16(header, 2))
-}
-
-/// GTP-U (3GPP TS 29.281, 5): a user's packet. Its tunnel id is another one in each direction, so that tunnels between
-/// the same ends cannot be told apart by packets alone.
-pub(super) fn gtp(cursor: &mut Cursor) -> Step {
-    const VERSION: u8 = 0xf0;
-    const OPTIONAL: u8 = 0x07;
-    const EXTENDED: u8 = 0x04;
-    const USER_PACKET: u8 = 255;
-    let header = cursor.take::<8>(Malformed::TruncatedTunnel)?;
-    // Version 1, and GTP rather than GTP'.
-    if header[0] & VERSION != 0x30 || header[1] != USER_PACKET {
-        return Break(Outcome::NotTcp);
-    }
-    cursor.limit(usize::from(be16(header, 2)));
-    if header[0] & OPTIONAL != 0 {
-        let mut next = cursor.take::<4>(Malformed::TruncatedTunnel)?[3];
-        for _ in 0..MAX_EXTENSIONS {
-            if header[0] & EXTENDED == 0 || next == 0 {
-                break;
-            }
-            // A length in words of four bytes comes first, the type of the next extension last.
-            let [words] = *cursor.peek::<1>(Malformed::TruncatedTunnel)?;
-            let length = usize::from(words.max(1)) * 4;
-            cursor.advance(length - 1, Malformed::TruncatedTunnel)?;
-            [next] = *cursor.take::<1>(Malformed::TruncatedTunnel)?;
-        }
-    }
-    cursor.enter(Tunnel::Gtp, 0);
-    Continue(Layer::Ip)
 }
 
 /// IEEE 802.11: an unencrypted data frame that holds one LLC packet.

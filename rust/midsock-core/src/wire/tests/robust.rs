@@ -1,7 +1,7 @@
 //! Bytes that nobody sane would send.
 
 use super::super::checksum::{verify_ipv4_header, verify_tcp};
-use super::super::{decode_layers, options, plain};
+use super::super::{Decoder, options, plain};
 use super::*;
 
 /// Decodes, holds the result against every promise of [`Segment`], and uses all of it.
@@ -30,7 +30,7 @@ pub(super) fn check(frame: &[u8], link: LinkType, wire_length: u32) -> Outcome {
     let _ = (segment.ttl(frame), segment.tos(frame), segment.sequence_length());
 
     let mut layers = Segment::default();
-    assert_eq!(decode_layers(frame, link, wire_length, &mut layers), outcome);
+    assert_eq!(Decoder::default().decode_layers(frame, link, wire_length, &mut layers), outcome);
     if outcome == Outcome::Tcp {
         assert_eq!(layers, segment, "the straight line and the layers differ");
     }
