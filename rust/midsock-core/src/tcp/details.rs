@@ -1,7 +1,7 @@
 //! The part of an endpoint that few packets touch.
 
 use super::{Rtt, Seq};
-use crate::reassembly::Stream;
+use crate::reassembly::{Overlap, Stream};
 
 /// What is known of one end beyond its [`Endpoint`](super::Endpoint).
 #[derive(Default)]
@@ -18,12 +18,69 @@ pub struct Details {
     pub sack_permitted: bool,
     /// It sends timestamps (RFC 7323).
     pub timestamps: bool,
+    /// How the receiver of its segments settles overlap among them, and where it accepts a RST.
+    pub overlap: Overlap,
+    /// How it took part in the handshake.
+    pub marks: Marks,
+    /// Its RSTs, at most `u16::MAX`.
+    pub resets: u16,
+    /// Its acknowledgements in a row that were of no use, and its packets (as far as they fit) at the last of them.
+    pub(crate) idle_acks: (u16, u16),
+    /// Connections of this tuple in a row that did not come beyond its SYN.
+    pub(crate) attempts: u8,
+    /// The latest of its timestamps that came in order (RFC 7323's `TS.Recent`, as far as packets showed it).
+    pub recent: u32,
     /// Round trips from here to the other end and back.
     pub rtt: Rtt,
     /// Its bytes, where they cannot be handed on straight from the packet.
     pub stream: Option<Box<Stream>>,
     /// A sequence number of its stream and that byte's offset.
     anchor: (Seq, u64),
+}
+
+/// How an endpoint took part in the handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u8);
+
+impl Marks {
+    /// It sent a SYN without ACK.
+    pub const SYN: Marks = Marks(1 << 0);
+    /// It sent a SYN/ACK.
+    pub const SYN_ACK: Marks = Marks(1 << 1);
+    /// Its SYN had a Fast Open cookie (RFC 7413).
+    pub const COOKIE: Marks = Marks(1 << 2);
+    /// Its SYN had data.
+    pub const SYN_DATA: Marks = Marks(1 << 3);
+    /// Its SYN asked for a Fast Open cookie, or its SYN/ACK brought one.
+    pub const FAST_OPEN: Marks = Marks(1 << 4);
+
+    /// Whether any of these bits is set.
+    pub fn any(self, bits: Marks) -> bool {
+        self.0 & bits.0 != 0
+    }
+
+    /// Whether all of these bits are set.
+    pub fn all(self, bits: Marks) -> bool {
+        self.0 & bits.0 == bits.0
+    }
+
+    /// Sets these bits.
+    pub fn set(&mut self, bits: Marks) {
+        self.0 |= bits.0;
+    }
+
+    /// Clears these bits.
+    pub fn clear(&mut self, bits: Marks) {
+        self.0 &= !bits.0;
+    }
+}
+
+impl std::ops::BitOr for Marks {
+    type Output = Marks;
+
+    fn bitor(self, other: Marks) -> Marks {
+        Marks(self.0 | other.0)
+    }
 }
 
 impl Details {

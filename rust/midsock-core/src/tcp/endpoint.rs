@@ -1,6 +1,7 @@
 //! What is known of one end of a connection.
 
 use super::{Seq, State};
+use crate::wire::options::MAX_WINDOW_SCALE;
 
 /// The part of an endpoint that every packet touches; the rest is in [`Details`](super::Details).
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,10 +17,42 @@ pub struct Endpoint {
     pub edge: Seq,
     /// Its state.
     pub state: State,
-    /// How far the windows that it advertises are shifted (RFC 7323).
-    pub shift: u8,
+    /// What the ends agreed on of windows and timestamps.
+    pub scale: Scale,
     /// What else every packet asks.
     pub flags: Flags,
+}
+
+/// How far the windows that an endpoint advertises are shifted, and whether its segments bear timestamps (RFC 7323).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scale(u8);
+
+impl Scale {
+    /// Beside the shift, which is less than 16: its segments have to bear timestamps.
+    const STAMPED: u8 = 1 << 7;
+
+    /// Windows shifted by at most 14, and whether segments bear timestamps.
+    pub fn new(shift: u8, is_stamped: bool) -> Scale {
+        Scale(shift.min(MAX_WINDOW_SCALE) | if is_stamped { Scale::STAMPED } else { 0 })
+    }
+
+    /// The shift: 0 to 14.
+    pub fn shift(self) -> u8 {
+        self.0 & !Scale::STAMPED
+    }
+
+    /// Whether both ends agreed on timestamps.
+    #[inline]
+    pub fn is_stamped(self) -> bool {
+        self.0 & Scale::STAMPED != 0
+    }
+
+    /// The window that a window field stands for, in bytes.
+    #[inline]
+    pub fn window(self, field: u16) -> u32 {
+        // Shifts of 32 bits look at the lowest five bits only: the bit beside the shift does not matter.
+        u32::from(field).wrapping_shl(self.0.into())
+    }
 }
 
 /// Bits of an [`Endpoint`].
@@ -55,6 +88,16 @@ impl Flags {
     pub const STREAM: Flags = Flags(1 << 12);
     /// Its stream has reached the depth up to which it is wanted.
     pub const DEEP: Flags = Flags(1 << 13);
+    /// It has sent data: the letter for that is in the flow's history.
+    pub const DATA_NOTED: Flags = Flags(1 << 14);
+    /// It has sent a segment that only acknowledges: the letter for that is in the flow's history.
+    pub const ACK_NOTED: Flags = Flags(1 << 15);
+
+    /// The bit that says that the letter of a segment without SYN, FIN and RST, of this length, is in the flow's history.
+    #[inline]
+    pub const fn noted(length: u32) -> Flags {
+        if length > 0 { Flags::DATA_NOTED } else { Flags::ACK_NOTED }
+    }
 
     /// Whether any of these bits is set.
     #[inline]

@@ -4,7 +4,6 @@
 //! ([`sender::step`]), since it must have been able to send it, and then its receiver ([`receiver::step`] and, once its
 //! bytes went into the stream, [`receiver::finish`]).
 
-mod anomaly;
 pub mod arrival;
 mod details;
 mod endpoint;
@@ -16,10 +15,10 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use anomaly::{Anomalies, Anomaly};
+pub use crate::anomaly::{Anomalies, Anomaly};
 pub use arrival::{Arrival, Probe, Rexmit, RexmitKind};
-pub use details::Details;
-pub use endpoint::{Endpoint, Flags};
+pub use details::{Details, Marks};
+pub use endpoint::{Endpoint, Flags, Scale};
 pub use rtt::Rtt;
 pub use seq::Seq;
 pub use state::State;

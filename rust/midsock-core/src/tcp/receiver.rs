@@ -1,22 +1,22 @@
 //! The receiver's step: the other end takes the segment in.
 
-use super::{Arrival, Changes, Connection, Details, Endpoint, Flags, Seq, State};
+use super::{Arrival, Changes, Connection, Details, Endpoint, Flags, Scale, Seq, State};
 use crate::wire::{Segment, TcpFlags, options};
 use crate::{Nanos, Side};
 
-/// Moves the endpoint `receiver`, which receives a plain segment (see [`Arrival::plain`]) from an end whose windows are
-/// shifted by `shift`.
+/// Moves the endpoint `receiver`, which receives a plain segment (see [`Arrival::plain`]) from an end with this
+/// `scale`.
 #[inline]
 pub fn step_plain(
     receiver: &mut Endpoint,
     details: &mut Details,
-    shift: u8,
+    scale: Scale,
     segment: &Segment,
     frame: &[u8],
     now: Nanos,
 ) {
     receiver.acked = Seq(segment.ack);
-    receiver.edge = Seq(segment.ack).plus(u32::from(segment.window) << shift);
+    receiver.edge = Seq(segment.ack).plus(scale.window(segment.window));
     if receiver.flags.any(Flags::TIMING) {
         end_timing(receiver, details, segment, frame, now);
     }
@@ -34,9 +34,9 @@ pub fn step(
     now: Nanos,
 ) -> Changes {
     if arrival.plain {
-        let shift = connection.ends[side.index()].shift;
+        let scale = connection.ends[side.index()].scale;
         let (receiver, details) = connection.end(side.other());
-        step_plain(receiver, details, shift, segment, frame, now);
+        step_plain(receiver, details, scale, segment, frame, now);
         return Changes::default();
     }
     step_in_full(connection, side, segment, frame, now)
@@ -60,8 +60,8 @@ fn step_in_full(
     }
     let is_syn = flags.contains(TcpFlags::SYN);
     if flags.contains(TcpFlags::ACK) {
-        let scaled = if is_syn { 0 } else { connection.ends[side.index()].shift };
-        acknowledge(&mut connection.ends[other.index()], segment, scaled);
+        let scale = if is_syn { Scale::default() } else { connection.ends[side.index()].scale };
+        acknowledge(&mut connection.ends[other.index()], segment, scale);
         if connection.ends[other.index()].flags.any(Flags::TIMING) {
             let (receiver, details) = connection.end(other);
             end_timing(receiver, details, segment, frame, now);
@@ -104,12 +104,12 @@ fn step_in_full(
 }
 
 /// Takes in an acknowledgement and the window that came with it.
-fn acknowledge(receiver: &mut Endpoint, segment: &Segment, shift: u8) {
+fn acknowledge(receiver: &mut Endpoint, segment: &Segment, scale: Scale) {
     let ack = Seq(segment.ack);
     let is_newer = !receiver.flags.any(Flags::ACKED) || ack.since(receiver.acked) >= 0;
     if is_newer {
         receiver.acked = ack;
-        receiver.edge = ack.plus(u32::from(segment.window) << shift);
+        receiver.edge = ack.plus(scale.window(segment.window));
         receiver.flags.set(Flags::ACKED);
         if receiver.flags.any(Flags::SEEN) && ack.after(receiver.next) {
             receiver.next = ack;

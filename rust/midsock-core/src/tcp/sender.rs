@@ -1,6 +1,6 @@
 //! The sender's step: it sent this segment, so it must have been in a state to send it.
 
-use super::{Arrival, Changes, Connection, Details, Endpoint, Flags, Seq, State};
+use super::{Arrival, Changes, Connection, Details, Endpoint, Flags, Marks, Scale, Seq, State, arrival};
 use crate::wire::{Segment, TcpFlags, options};
 use crate::{Nanos, Side};
 
@@ -11,6 +11,11 @@ const UNKNOWN_SHIFT: u8 = 14;
 /// Moves the endpoint `sender`, which sent a plain segment (see [`Arrival::plain`]).
 #[inline]
 pub fn step_plain(sender: &mut Endpoint, details: &mut Details, segment: &Segment, frame: &[u8], now: Nanos) {
+    if sender.scale.is_stamped()
+        && let Some(stamp) = arrival::options::usual_timestamp(segment, frame)
+    {
+        details.recent = stamp;
+    }
     if segment.length > 0 {
         sender.next = Seq(segment.seq).plus(segment.length);
         if !sender.flags.any(Flags::TIMING) {
@@ -62,8 +67,18 @@ fn step_in_full(
     if is_syn && !connection.ends[side.index()].flags.any(Flags::SYN) {
         learn(connection, side, segment, frame);
     }
+    if is_syn {
+        mark(&mut connection.details[side.index()].marks, segment, frame);
+    }
     let sender = &mut connection.ends[side.index()];
     let details = &mut connection.details[side.index()];
+    if sender.scale.is_stamped()
+        && Seq(segment.seq).since(sender.head) <= 0
+        && let Some((stamp, _)) = options::timestamps(segment.options(frame))
+        && (stamp.wrapping_sub(details.recent).cast_signed() > 0 || details.recent == 0 || arrival.is_late)
+    {
+        details.recent = stamp;
+    }
     let end = Seq(segment.seq).plus(segment.sequence_length());
     // A first SYN brings nothing beyond `next`, which starts behind it, but is the first to be timed.
     if end.after(sender.next) || is_first && is_syn {
@@ -114,8 +129,25 @@ fn begin(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: 
     // Of a side that was not tracked for a while, the stream goes on where it was; of a new one, that is 0.
     details.start(first, details.offset(sender.head));
     (sender.head, sender.next) = (first, first);
-    details.timestamps = options::timestamps(segment.options(frame)).is_some();
-    agree_on_scaling(connection);
+    let stamp = options::timestamps(segment.options(frame));
+    details.timestamps = stamp.is_some();
+    details.recent = stamp.map_or(0, |(value, _)| value);
+    agree(connection);
+}
+
+/// What a SYN or SYN/ACK tells of the handshake.
+fn mark(marks: &mut Marks, segment: &Segment, frame: &[u8]) {
+    let fast_open = options::parse(segment.options(frame)).fast_open;
+    let is_answer = segment.flags.is_syn_ack();
+    marks.set(if is_answer { Marks::SYN_ACK } else { Marks::SYN });
+    if !is_answer && segment.length > 0 {
+        marks.set(Marks::SYN_DATA);
+    }
+    match fast_open {
+        Some(cookie) if !is_answer && cookie.length > 0 => marks.set(Marks::COOKIE),
+        Some(_) => marks.set(Marks::FAST_OPEN),
+        None => {}
+    }
 }
 
 /// The SYN of a side: its first sequence number and what it offers.
@@ -128,12 +160,12 @@ fn learn(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: 
     details.scale = offered.window_scale;
     details.sack_permitted = offered.sack_permitted;
     details.timestamps = offered.timestamps.is_some();
-    agree_on_scaling(connection);
+    agree(connection);
 }
 
-/// Windows are scaled only if both SYNs offered it (RFC 7323, section 2.2). Where one SYN was not seen, the other's
-/// offer is taken to have been accepted.
-fn agree_on_scaling(connection: &mut Connection<'_>) {
+/// Windows are scaled, and segments bear timestamps, only if both SYNs offered it (RFC 7323, sections 2.2 and 3.2). Where
+/// one SYN was not seen, the other's offer is taken to have been accepted; of timestamps, its first segment says more.
+fn agree(connection: &mut Connection<'_>) {
     let offers = |side: Side| {
         let is_known = connection.ends[side.index()].flags.any(Flags::SYN);
         if is_known { connection.details[side.index()].scale } else { Some(UNKNOWN_SHIFT) }
@@ -142,8 +174,12 @@ fn agree_on_scaling(connection: &mut Connection<'_>) {
         (Some(client), Some(server)) => [client, server],
         _ => [0, 0],
     };
+    let stamps = |side: Side| {
+        !connection.ends[side.index()].flags.any(Flags::SEEN) || connection.details[side.index()].timestamps
+    };
+    let is_stamped = stamps(Side::Client) && stamps(Side::Server);
     for side in Side::BOTH {
-        connection.ends[side.index()].shift = shifts[side.index()];
+        connection.ends[side.index()].scale = Scale::new(shifts[side.index()], is_stamped);
     }
 }
 
