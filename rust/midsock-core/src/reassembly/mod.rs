@@ -7,7 +7,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use assembler::{Assembler, Inserted, Run};
+pub use assembler::{Assembler, Conflict, Inserted, Piece, Run};
 pub use backlog::Backlog;
-pub use overlap::Overlap;
+pub use overlap::{FragmentOverlap, Geometry, Overlap, ResetRule};
 pub use stream::{Digest, Gap, Stream};

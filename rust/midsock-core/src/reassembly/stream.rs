@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Assembler, Backlog, Overlap};
+use super::{Assembler, Backlog};
 use crate::Nanos;
 
 /// Bytes of a stream that were never seen.
@@ -58,8 +58,6 @@ pub struct Stream {
     pub depth: Option<u64>,
     /// Cap on held and on unread bytes.
     pub buffer: Option<u64>,
-    /// How overlap is settled.
-    pub overlap: Option<Overlap>,
     gaps: Vec<Gap>,
 }
 

@@ -1,68 +1,10 @@
+mod overlap;
+
 use proptest::prelude::*;
 
 use super::*;
 
-/// The simplest thing that is right: a byte and its number of arrival for each place.
-#[derive(Default)]
-struct Model {
-    bytes: Vec<Option<u8>>,
-}
-
-impl Model {
-    fn insert(&mut self, offset: usize, data: &[u8], policy: Overlap) -> Inserted {
-        let mut inserted = Inserted::default();
-        if self.bytes.len() < offset + data.len() {
-            self.bytes.resize(offset + data.len(), None);
-        }
-        for (i, byte) in data.iter().enumerate() {
-            match &mut self.bytes[offset + i] {
-                empty @ None => {
-                    *empty = Some(*byte);
-                    inserted.fresh += 1;
-                }
-                Some(old) => {
-                    inserted.repeated += 1;
-                    inserted.differs |= old != byte;
-                    if policy == Overlap::Last {
-                        *old = *byte;
-                    }
-                }
-            }
-        }
-        inserted
-    }
-}
-
-fn drain(assembler: &mut Assembler) -> Vec<Option<u8>> {
-    let mut bytes = Vec::new();
-    while let Some((start, run)) = assembler.pop(u64::MAX) {
-        assert!(start as usize >= bytes.len(), "runs overlap or are out of order");
-        bytes.resize(start as usize, None);
-        assert_eq!(run.length, run.bytes.len() as u64);
-        bytes.extend(run.bytes.into_iter().map(Some));
-    }
-    assert_eq!(assembler.cost(), 0);
-    bytes
-}
-
 proptest! {
-    #[test]
-    fn assembler_agrees_with_a_naive_model(
-        segments in prop::collection::vec((0_usize..200, prop::collection::vec(0_u8..4, 1..40)), 0..60),
-        last in any::<bool>(),
-    ) {
-        let policy = if last { Overlap::Last } else { Overlap::First };
-        let (mut assembler, mut model) = (Assembler::default(), Model::default());
-        for (offset, data) in &segments {
-            let range = *offset as u64..(offset + data.len()) as u64;
-            let covered = assembler.covered(range);
-            let inserted = assembler.insert(*offset as u64, data.len() as u64, data, policy);
-            prop_assert_eq!(inserted.repeated, covered);
-            prop_assert_eq!(inserted, model.insert(*offset, data, policy));
-        }
-        prop_assert_eq!(drain(&mut assembler), model.bytes);
-    }
-
     #[test]
     fn backlog_agrees_with_a_naive_queue(
         steps in prop::collection::vec((any::<bool>(), 0_usize..50, any::<u8>()), 0..100),
@@ -111,7 +53,7 @@ fn bytes_that_the_capture_cut_stay_unknown() {
     assembler.insert(0, 10, b"abcd", Overlap::First);
     let inserted = assembler.insert(2, 6, b"cXefgh", Overlap::First);
     assert_eq!(inserted, Inserted { fresh: 0, repeated: 6, differs: true });
-    assert_eq!(assembler.pop(0), Some((0, Run { length: 10, bytes: b"abcd".to_vec() })));
+    assert_eq!(assembler.pop(0), Some((0, Run { length: 10, bytes: b"abcd".to_vec(), sent: 0..10 })));
 }
 
 #[test]
