@@ -1,5 +1,7 @@
 //! From a tuple's hash to the flow's record: open addressing with linear probing.
 
+use prefetch_index::prefetch_index;
+
 /// One slot: the tuple's hash and the record's number plus one (0 is an empty slot).
 #[derive(Clone, Copy, Default)]
 struct Slot {
@@ -45,10 +47,10 @@ impl Index {
         }
     }
 
-    /// Reads the slot where a hash has its place, so that it is in the cache when it is looked up.
+    /// Has the slot where a hash has its place brought into the cache.
     #[inline]
-    pub(super) fn peek(&self, hash: u32) -> u32 {
-        self.slots[(hash >> self.shift) as usize].entry
+    pub(super) fn prefetch(&self, hash: u32) {
+        prefetch_index(&self.slots, (hash >> self.shift) as usize);
     }
 
     /// Adds a record; the caller has made sure that it is not there yet.

@@ -22,6 +22,12 @@ impl PartialEq for Key {
     }
 }
 
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.words.hash(state);
+    }
+}
+
 const VERSION_6: u64 = 1 << 24;
 /// The VLAN ids are a path's number.
 const TUNNELLED: u64 = 1 << 25;
@@ -72,12 +78,37 @@ impl Key {
         (Key { words: [low.0, low.1, high.0, high.1, last] }, forward)
     }
 
+    /// What of a key [`Key::mask`] is to keep: its VLANs, or not.
+    pub const fn mask_of(keeps_vlans: bool) -> u64 {
+        if keeps_vlans { u64::MAX } else { !PATH }
+    }
+
+    /// Forgets the VLANs, if the mask is one that does.
+    #[inline]
+    pub fn mask(&mut self, mask: u64) {
+        self.words[4] &= mask;
+    }
+
+    /// The bits that stand for the path of this number in a key.
+    pub fn path_word(path: u32) -> u64 {
+        TUNNELLED | u64::from(path) & PATH
+    }
+
     /// The same tuple, but come through tunnels: by the [path](super::Path) of this number, which includes its VLANs.
     #[inline]
     #[must_use]
     pub fn through(mut self, path: u32) -> Key {
-        self.words[4] = self.words[4] & !PATH | TUNNELLED | u64::from(path) & PATH;
+        self.words[4] = self.words[4] & !PATH | Key::path_word(path);
         self
+    }
+
+    /// The key of the same path between two other ends, and whether the first one is the lower. They must be of the same IP
+    /// version.
+    #[must_use]
+    pub fn between_others(&self, source: SocketAddr, destination: SocketAddr) -> (Key, bool) {
+        let (mut key, forward) = Key::between(source, destination, [0; 2]);
+        key.words[4] = key.words[4] & !(PATH | TUNNELLED) | self.words[4] & (PATH | TUNNELLED);
+        (key, forward)
     }
 
     /// The number of the path, if there are tunnels.

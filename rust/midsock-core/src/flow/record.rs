@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::{Key, Path, TimerId};
+use super::{ConnState, History, Key, Path, TimerId};
 use crate::port::Packet;
-use crate::tcp::{Anomaly, Details, Endpoint, Rexmit, RexmitKind};
+use crate::tcp::{Details, Endpoint, Rexmit, RexmitKind};
 use crate::wire::Segment;
-use crate::{Nanos, Side};
+use crate::{AnomalyCounts, Nanos, Side};
 
 /// Which flow: its place in the table and its number. A freed flow's id never names a later flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +57,11 @@ impl FlowFlags {
     pub const SETUP: FlowFlags = FlowFlags(1 << 4);
     /// A timer looks after its missing bytes.
     pub const GAP_TIMER: FlowFlags = FlowFlags(1 << 5);
+    /// Inline, nothing of it passes any more.
+    pub const CUT: FlowFlags = FlowFlags(1 << 6);
+
+    /// Its packets are changed on their way: there is a translation.
+    pub const TRANSLATED: FlowFlags = FlowFlags(1 << 7);
 
     /// Whether any of these bits is set.
     #[inline]
@@ -165,8 +170,8 @@ pub struct Trouble {
     pub window_probes: [u32; 2],
     /// Segments that came before others that precede them, by the side that sent them.
     pub out_of_order: [u32; 2],
-    /// Anomalies, by their number.
-    pub anomalies: [u32; Anomaly::ALL.len()],
+    /// How often each anomaly occurred.
+    pub anomalies: AnomalyCounts,
     /// A SYN that came into the live flow: what the next SYN/ACK is checked against.
     pub challenger: Option<Box<Challenger>>,
 }
@@ -194,6 +199,8 @@ pub struct FlowExtra<U> {
     pub details: [Details; 2],
     /// Irregularities, if there were any.
     pub trouble: Option<Box<Trouble>>,
+    /// What it went through, in Zeek's notation.
+    pub history: History,
     /// The tunnels that it comes through, if there are any.
     pub path: Option<Path>,
     /// What the application keeps with the flow.
@@ -213,6 +220,7 @@ impl<U> Default for FlowExtra<U> {
             start: 0,
             details: Default::default(),
             trouble: None,
+            history: History::default(),
             path: None,
             user: None,
             timers: Vec::new(),
@@ -232,15 +240,31 @@ impl Flow {
         }
     }
 
+    /// How the connection with this history stands.
+    pub fn conn_state(&self, history: &History) -> ConnState {
+        history.state(self.bytes != [0; 2])
+    }
+
     /// Who sent a packet that went from the key's lower end to the higher one, or the other way.
     #[inline]
     pub fn sender(&self, forward: bool) -> Side {
         if forward == self.flags.any(FlowFlags::CLIENT_IS_HIGH) { Side::Server } else { Side::Client }
     }
 
+    /// Whether the record is in use, by a flow whose end was not told.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.flags.any(FlowFlags::LIVE) && !self.is_ended()
+    }
+
     /// Whether its end was told; it lingers for late packets.
     #[inline]
     pub fn is_ended(&self) -> bool {
         self.reason.is_some()
+    }
+
+    /// Whether it has ended and takes in late packets of its own for a while, and no longer.
+    pub fn lingers(&self) -> bool {
+        self.reason.is_some_and(EndReason::lingers) && !self.flags.any(FlowFlags::CUT)
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{EndReason, Flow, FlowExtra, FlowFlags, Path, Rexmits};
-use crate::Nanos;
+use super::{ConnState, EndReason, Flow, FlowExtra, FlowFlags, Path, Rexmits};
 use crate::reassembly::Gap;
-use crate::tcp::{Anomaly, Flags, Seq, State};
+use crate::tcp::{Flags, Seq, State};
+use crate::{Anomaly, Nanos};
 
 /// One side of a [`FlowRecord`].
 #[derive(Clone, Debug)]
@@ -61,6 +61,10 @@ pub struct FlowRecord {
     pub last: Nanos,
     /// Why it ended; none while it has not.
     pub reason: Option<EndReason>,
+    /// How the connection stands, as Zeek's `conn_state` has it.
+    pub conn_state: ConnState,
+    /// What the connection went through, as Zeek's `history` has it.
+    pub history: Box<str>,
     /// The whole handshake was seen.
     pub handshake: bool,
     /// Its first packet was no SYN.
@@ -100,11 +104,6 @@ impl FlowRecord {
                 digest: digest.map(|digest| (digest.length(), digest.sha256())),
             }
         };
-        let anomalies = Anomaly::ALL
-            .into_iter()
-            .map(|anomaly| (anomaly, trouble.anomalies[anomaly as usize]))
-            .filter(|(_, count)| *count > 0)
-            .collect();
         FlowRecord {
             number: extra.number,
             sides: crate::Side::BOTH.map(side),
@@ -112,9 +111,11 @@ impl FlowRecord {
             start: extra.start,
             last: flow.last,
             reason: flow.reason,
+            conn_state: flow.conn_state(&extra.history),
+            history: extra.history.letters().into(),
             handshake: flow.flags.any(FlowFlags::HANDSHAKE),
             midstream: flow.flags.any(FlowFlags::MIDSTREAM),
-            anomalies,
+            anomalies: trouble.anomalies.as_slice().to_vec(),
         }
     }
 }

@@ -1,9 +1,18 @@
 //! The table of all flows.
 
+use prefetch_index::prefetch_index;
+
 use super::chunks::Chunks;
+use super::history::History;
 use super::index::Index;
 use super::{Flow, FlowExtra, FlowFlags, FlowId, HashKey, Key, TimerWheel};
 use crate::Nanos;
+
+/// Has the cache line brought in where a value begins.
+#[inline]
+fn prefetch<T>(value: &T) {
+    prefetch_index(std::slice::from_ref(value), 0);
+}
 
 /// Counters of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,17 +60,23 @@ impl<U> FlowTable<U> {
         self.hash.hash(key)
     }
 
-    /// Reads the slot of a hash ahead of its look-up.
+    /// Has the slot of a hash brought into the cache ahead of its look-up.
     #[inline]
-    pub fn peek_slot(&self, hash: u32) -> u64 {
-        self.index.peek(hash).into()
+    pub fn prefetch_slot(&self, hash: u32) {
+        self.index.prefetch(hash);
     }
 
-    /// Reads all that freeing a flow will touch.
-    pub(crate) fn peek_all(&self, place: u32) -> u64 {
+    /// Has all that freeing a flow will touch brought into the cache, but for its slot: its place is told by what comes.
+    pub(crate) fn prefetch_all(&self, place: u32) {
+        self.prefetch_record(place);
         let extra = &self.extras[place];
-        let details = extra.details.iter().fold(0, |read, details| read ^ u64::from(details.isn.0));
-        self.peek_slot(self.hash.hash(&self.flows[place].key)) ^ extra.number ^ details
+        prefetch(&extra.number);
+        extra.details.iter().for_each(prefetch);
+    }
+
+    /// Has the slot of a flow brought into the cache.
+    pub(crate) fn prefetch_slot_of(&self, place: u32) {
+        self.prefetch_slot(self.hash.hash(&self.flows[place].key));
     }
 
     /// The place of a flow whose tuple has this hash: nearly always the one that is meant.
@@ -70,12 +85,17 @@ impl<U> FlowTable<U> {
         self.index.find(hash, |_| true)
     }
 
-    /// Reads a record ahead of its use.
+    /// Has a record brought into the cache ahead of its use.
     #[inline]
-    pub fn peek_record(&self, place: u32) -> u64 {
+    pub fn prefetch_record(&self, place: u32) {
         let flow = &self.flows[place];
         // One word of each of its two cache lines.
-        flow.bytes[0] ^ flow.last as u64
+        prefetch(&flow.ends);
+        prefetch(&flow.last);
+        // A round trip begins or ends in most packets that are not one of many.
+        for details in &self.extras[place].details {
+            prefetch(&details.rtt);
+        }
     }
 
     /// The place of the flow with this tuple; `guess` is what [`FlowTable::guess`] said of it, however long ago.
@@ -124,6 +144,7 @@ impl<U> FlowTable<U> {
         extra.number = u64::MAX;
         extra.details = Default::default();
         extra.trouble = None;
+        extra.history = History::default();
         extra.path = None;
         self.free.push(place);
         self.statistics.open -= 1;

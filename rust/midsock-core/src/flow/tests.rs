@@ -143,7 +143,6 @@ fn the_index_grows_and_forgets() {
     }
     assert!(index.memory() > 100 * small);
     assert!((0..100_000).all(|i| index.find(hash(i), |found| found == i) == Some(i)));
-    assert!((0..100_000).filter(|i| index.peek(hash(*i)) == *i + 1).count() > 50_000);
     for i in 0..100_000 {
         index.remove(hash(i), i);
     }

@@ -95,6 +95,11 @@ impl TimerWheel {
         tick_of(now) >= self.due
     }
 
+    /// No timer is due before this time; none if no timer is set.
+    pub fn next_due(&self) -> Option<Nanos> {
+        (self.due != u64::MAX).then(|| Nanos::try_from(self.due << TICK_BITS).unwrap_or(Nanos::MAX))
+    }
+
     /// Moves time on to `now` and appends the payloads of all timers whose deadline is past, earliest tick first.
     pub fn advance(&mut self, now: Nanos, fired: &mut Vec<u64>) {
         let target = tick_of(now);

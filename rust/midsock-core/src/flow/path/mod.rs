@@ -17,6 +17,11 @@ impl Path {
         [id(0), id(2)]
     }
 
+    /// What tells its tunnels apart, as [`Decoder::path`](crate::wire::Decoder::path) writes it.
+    pub fn tunnels(&self) -> &[u8] {
+        &self.0[4..]
+    }
+
     /// Begins to write a path, in place of what `bytes` held; the tunnels follow.
     fn begin(bytes: &mut Vec<u8>, vlan: [u16; 2]) {
         bytes.clear();
