@@ -3,9 +3,10 @@
 /// What a frame starts with.
 ///
 /// Names and numbers are those of the registry at <https://www.tcpdump.org/linktypes.html>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LinkType {
     /// IEEE 802.3 (`LINKTYPE_ETHERNET`, 1).
+    #[default]
     Ethernet,
     /// An IPv4 or IPv6 header, told apart by its version (`LINKTYPE_RAW` 101, and 12, 14, 228, 229).
     Ip,

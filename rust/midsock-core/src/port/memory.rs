@@ -123,6 +123,10 @@ impl Port for MemoryPort {
         &self.memory
     }
 
+    fn memory_mut(&mut self) -> Option<&mut [u8]> {
+        Some(&mut self.memory)
+    }
+
     fn send(&mut self, memory: &[u8], burst: &[Packet]) -> Result<(), PortError> {
         let frames = burst.iter().map(|packet| Frame {
             time: packet.time,
@@ -134,6 +138,7 @@ impl Port for MemoryPort {
         });
         self.sent.0.lock().unwrap_or_else(PoisonError::into_inner).extend(frames);
         self.statistics.sent += burst.len() as u64;
+        self.statistics.sent_bytes += burst.iter().map(|p| u64::from(p.length)).sum::<u64>();
         Ok(())
     }
 

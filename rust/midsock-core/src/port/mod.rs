@@ -4,16 +4,40 @@
 //! frame lies. Nothing is copied on the way to the stack: a capture file's frames stay in its read buffer, a ring's
 //! frames in the ring.
 
+#[cfg(target_os = "linux")]
+mod af_packet;
+#[cfg(target_os = "linux")]
+pub mod af_xdp;
 pub mod file;
+#[cfg(target_os = "linux")]
+mod interface;
 mod link;
 mod memory;
+mod name;
+#[cfg(target_os = "linux")]
+mod netmap;
+#[cfg(target_os = "linux")]
+mod options;
+#[cfg(target_os = "linux")]
+pub mod survey;
+#[cfg(target_os = "linux")]
+pub(crate) mod sys;
 #[cfg(test)]
 mod tests;
+mod wait;
 
+use std::any::Any;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+pub use self::af_packet::{AfPacket, Use};
+#[cfg(target_os = "linux")]
+pub use self::interface::{Interface, Offloads};
 pub use self::link::LinkType;
 pub use self::memory::{Frame, MemoryPort, SentFrames};
+pub use self::name::{open, open_pair};
+pub use self::wait::{now, wait};
 use crate::Nanos;
 
 /// The most packets one burst holds.
@@ -86,17 +110,27 @@ pub struct PortStatistics {
     pub received: u64,
     /// Bytes of those packets on the wire.
     pub received_bytes: u64,
+    /// Packets that the kernel or the hardware dropped before the port got them, for want of room.
+    pub dropped_by_kernel: u64,
+    /// Packets that the port got and could not hand out.
+    pub dropped: u64,
     /// Packets sent.
     pub sent: u64,
+    /// Bytes of those packets.
+    pub sent_bytes: u64,
+    /// Packets that were to be sent and were not: no room for too long, or too long for the port.
+    pub send_failures: u64,
     /// Records that could not be read and were passed over.
     pub malformed: u64,
 }
 
 /// A source and sink of packets.
-pub trait Port: Send {
+///
+/// A live port never blocks longer than it is told to, so that timers and signals are looked at.
+pub trait Port: Send + Any {
     /// Clears `burst` and fills it with the next packets, waiting at most `wait` for the first one.
     ///
-    /// The frames of the previous burst are gone after this call.
+    /// The frames of the previous burst are gone after this call. With a wait of zero it never blocks.
     ///
     /// [`Received::End`] is final. A wait that a signal interrupted ends early with [`Received::Nothing`], so that the
     /// caller can act on the signal.
@@ -105,14 +139,49 @@ pub trait Port: Send {
     /// The memory that [`Packet::offset`] counts in, for the current burst.
     fn memory(&self) -> &[u8];
 
-    /// Sends frames that lie in `memory` (this port's or another's).
+    /// The same memory, for packets of the current burst to be changed in place; none if the port is only read.
+    fn memory_mut(&mut self) -> Option<&mut [u8]> {
+        None
+    }
+
+    /// Sends frames that lie in `memory`, in their order, copying them.
+    ///
+    /// A live port waits for room for at most some milliseconds a call; what it has no room for even then is counted as
+    /// [`PortStatistics::send_failures`]. The frames may be on their way only after [`Port::flush`].
     fn send(&mut self, memory: &[u8], burst: &[Packet]) -> Result<(), PortError>;
+
+    /// Sends the packets at `places` of `burst`, the current burst of the port `from`, in their order.
+    ///
+    /// Ports that share memory hand the frames over without a copy; `from` gets other buffers in their place, and the
+    /// frames are gone. Everything else is as with [`Port::send`].
+    fn forward(&mut self, from: &mut dyn Port, burst: &[Packet], places: &[u16]) -> Result<(), PortError> {
+        for packets in places.chunk_by(|place, next| place + 1 == *next) {
+            let first = usize::from(packets[0]);
+            self.send(from.memory(), &burst[first..first + packets.len()])?;
+        }
+        Ok(())
+    }
+
+    /// Whether frames can be sent through it at all.
+    fn can_send(&self) -> bool {
+        true
+    }
 
     /// Hands everything sent so far to the system.
     fn flush(&mut self) -> Result<(), PortError>;
 
     /// Counters since the port was opened.
     fn statistics(&self) -> PortStatistics;
+
+    /// What [`wait`] polls for packets to receive; none if the port never has to be waited for.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether its packets come as they are on the wire, with the clock's time; else they were recorded.
+    fn is_live(&self) -> bool {
+        false
+    }
 
     /// How far a source of known size has been read: the part done and the whole, in one unit (a file's bytes as they
     /// lie on disk, compressed or not).
@@ -145,19 +214,14 @@ pub enum PortError {
         /// What is wrong with it.
         reason: String,
     },
-}
-
-/// Opens the port called `name` to receive from it.
-///
-/// | name | port |
-/// |---|---|
-/// | `pcap:PATH` | the capture file PATH, even if PATH looks like another port's name |
-/// | `-` | a capture on standard input |
-/// | anything else | the capture file of that name |
-///
-/// # Errors
-///
-/// Those of [`file::open`].
-pub fn open(name: &str) -> Result<Box<dyn Port>, PortError> {
-    file::open(name.strip_prefix("pcap:").unwrap_or(name))
+    /// A live port cannot be opened, or went away.
+    #[error("{name}: {reason}")]
+    Live {
+        /// The port's name.
+        name: String,
+        /// What kind of failure it is.
+        kind: std::io::ErrorKind,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
 }

@@ -231,6 +231,10 @@ impl Port for Reader {
         })
     }
 
+    fn can_send(&self) -> bool {
+        false
+    }
+
     fn flush(&mut self) -> Result<(), PortError> {
         Ok(())
     }

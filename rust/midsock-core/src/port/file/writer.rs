@@ -286,6 +286,7 @@ impl Port for Writer {
         for packet in burst {
             self.put_packet(packet, packet.frame(memory))?;
             self.statistics.sent += 1;
+            self.statistics.sent_bytes += u64::from(packet.length);
             if self.pending.len() >= CHUNK {
                 self.write_pending().map_err(|source| self.io(source))?;
             }
