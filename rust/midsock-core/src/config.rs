@@ -1,6 +1,11 @@
 //! What can be set of a stack.
 
+mod hosts;
+
+pub use self::hosts::{Hosts, NetworkError};
 use crate::Nanos;
+use crate::defrag::FragmentPolicy;
+use crate::wire::Decoder;
 
 /// A second in nanoseconds.
 const SECOND: Nanos = 1_000_000_000;
@@ -30,6 +35,29 @@ pub enum FullPolicy {
     Ignore,
 }
 
+/// What becomes inline of the packets about which the application comes to no decision: its handler failed, or the stack
+/// stops in the middle of a burst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// They are forwarded: traffic goes on without whatever the application does.
+    #[default]
+    Open,
+    /// They are dropped, and with them what comes of their flows later: nothing passes that the application did not let
+    /// pass, also not when it is sent again.
+    Closed,
+}
+
+/// What VLANs are to flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VlanPolicy {
+    /// They are part of a flow's tuple: equal addresses of two VLANs are two ends.
+    #[default]
+    Separate,
+    /// They are not, for networks in which the two directions of a connection have different ones. Filters for flows
+    /// find none then.
+    Ignore,
+}
+
 /// Idle times after which flows end, in nanoseconds of packet time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -44,6 +72,8 @@ pub struct Timeouts {
     /// How long bytes that were acknowledged but never seen may still turn up: packets are reordered between the
     /// wire and the capture, but not for long.
     pub gap: Nanos,
+    /// How long the fragments of a datagram are waited for, from the first one on.
+    pub fragments: Nanos,
 }
 
 impl Default for Timeouts {
@@ -57,6 +87,8 @@ impl Default for Timeouts {
             // the records of short connections that are over outnumber those of open ones by far.
             linger: 2 * SECOND,
             gap: SECOND / 10,
+            // RFC 8200, section 4.5.
+            fragments: 60 * SECOND,
         }
     }
 }
@@ -74,12 +106,25 @@ pub struct Config {
     pub full: FullPolicy,
     /// The most bytes of all held and unread data.
     pub max_reassembly: u64,
+    /// The most bytes of memory for datagrams of which fragments are missing.
+    pub max_fragments: u64,
+    /// Whose bytes hold where fragments overlap. If none is given, datagrams of IPv4 are put together of what came
+    /// first, and those of IPv6 are discarded (RFC 5722).
+    pub fragment_overlap: Option<FragmentPolicy>,
+    /// Which tunnels are entered, and how many layers are.
+    pub decoder: Decoder,
+    /// Whether VLANs tell flows apart.
+    pub vlans: VlanPolicy,
     /// When idle flows end.
     pub timeouts: Timeouts,
     /// Whether a record of every flow is kept for [`Stack::take_records`](crate::Stack::take_records).
     pub records: bool,
     /// The secret of the table's hash; from the operating system if none.
     pub seed: Option<u64>,
+    /// Inline: what becomes of packets about which the application comes to no decision.
+    pub on_failure: FailurePolicy,
+    /// What the receivers of some networks are; the others are what their monitoring sockets say.
+    pub hosts: Hosts,
 }
 
 impl Default for Config {
@@ -90,9 +135,15 @@ impl Default for Config {
             max_flows: 10_000_000,
             full: FullPolicy::Evict,
             max_reassembly: 1 << 30,
+            max_fragments: 1 << 24,
+            fragment_overlap: None,
+            decoder: Decoder::default(),
+            vlans: VlanPolicy::Separate,
             timeouts: Timeouts::default(),
             records: false,
             seed: None,
+            on_failure: FailurePolicy::Open,
+            hosts: Hosts::default(),
         }
     }
 }

@@ -8,32 +8,42 @@ mod ahead;
 mod application;
 mod dispatch;
 mod end;
+mod fragments;
+mod history;
+mod inline;
 mod open;
+mod ports;
 mod raw;
 mod socket;
+mod step;
+mod storms;
 mod straight;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod time;
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use arrow_array::RecordBatch;
-
 use self::ahead::Ahead;
 pub use self::application::Application;
 use self::dispatch::Dispatch;
 pub use self::dispatch::{Call, Count, Upcall};
 use self::end::Endings;
+use self::fragments::Fragments;
+pub use self::inline::{InlineError, InlineStatistics, ModifyError, Verdict};
+use self::inline::{Marks, Outbox, Task, Translations};
+use self::ports::Ports;
 pub use self::socket::{NoFlow, TimerHandle};
+use self::step::Phase;
+pub use self::step::Step;
+use self::storms::Inheritance;
+use self::straight::Straight;
 use self::stream::{Fresh, News};
 use self::time::AppTimers;
 use crate::config::{ChecksumPolicy, Config};
-use crate::event::{BatchId, Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
-use crate::flow::{FlowFlags, FlowRecord, FlowTable, HashKey, Paths, Trouble};
-use crate::port::{BURST, ChecksumState, Packet, Port, PortError, Received};
+use crate::defrag::DefragStatistics;
+use crate::event::{Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
+use crate::flow::{FlowFlags, FlowId, FlowRecord, FlowTable, HashKey, Paths, Trouble};
+use crate::port::{BURST, ChecksumState, Packet, Port};
 use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment, TcpFlags};
 use crate::{Nanos, Side};
@@ -61,20 +71,8 @@ pub struct Statistics {
     pub evicted: u64,
     /// Bytes of held and unread data now.
     pub reassembly: u64,
-}
-
-/// Where the stack came to a rest.
-pub enum Step {
-    /// The application is needed. It gets [`Upcall::flow`] by the functions that take a [`FlowId`].
-    Upcall(Upcall),
-    /// Rows of a batch are ready.
-    Batch(BatchId, RecordBatch),
-    /// A burst is over.
-    BurstEnd,
-    /// No packet came for a while.
-    Idle,
-    /// The input is over, and so is every flow.
-    End,
+    /// What became of the fragments.
+    pub defrag: DefragStatistics,
 }
 
 /// A packet and its bytes.
@@ -101,6 +99,8 @@ enum Stage {
 struct Current {
     /// Its place in the burst.
     packet: usize,
+    /// Which port the burst came from.
+    port: u8,
     stage: Stage,
     /// Raw monitoring sockets have seen it.
     raw_done: bool,
@@ -109,30 +109,22 @@ struct Current {
     side: Side,
     arrival: Arrival,
     changes: Changes,
+    /// What it has of the flow in whose place it begins one.
+    inheritance: Inheritance,
     /// Events that the packet alone raises.
     raised: KindMask,
     /// What became of the stream.
     news: Vec<News>,
     fresh: Option<Fresh>,
+    /// Its flow and sender, if that flow's packets are changed.
+    translated: Option<(FlowId, Side)>,
+    /// It was changed as packets are that arrive.
+    has_arrived: bool,
+    /// It was changed as packets are that leave.
+    has_left: bool,
 }
 
-/// What the stack does next.
-enum Phase {
-    /// It takes a burst from the port.
-    Port,
-    /// It works through the burst.
-    Packets,
-    /// It hands over batches.
-    BurstEnd(usize),
-    /// The input is over: it ends these flows.
-    Closing(VecDeque<u32>),
-    /// It hands over what batches still hold.
-    LastBatches(usize),
-    /// It is done.
-    Done,
-}
-
-/// Everything but the port.
+/// Everything but the ports.
 struct Engine<U> {
     config: Config,
     table: FlowTable<U>,
@@ -142,126 +134,110 @@ struct Engine<U> {
     has_raw: bool,
     dispatch: Dispatch,
     ahead: Ahead,
+    fragments: Fragments,
     current: Current,
     now: Nanos,
     timers: AppTimers,
     endings: Endings<U>,
     statistics: Statistics,
+    /// What goes out of the ports, if anything can.
+    outbox: Option<Box<Outbox>>,
+    /// Flows whose packets are changed.
+    translations: Translations,
 }
 
-/// A stack: one port, all flows, and who watches them. `U` is what the application keeps with a flow.
+/// A stack: one port or two, all flows, and who watches them. `U` is what the application keeps with a flow.
 pub struct Stack<U> {
-    port: Box<dyn Port>,
+    ports: Ports,
     burst: Vec<Packet>,
     phase: Phase,
+    is_finishing: bool,
     engine: Engine<U>,
 }
-
-/// How long to wait for packets before timers are looked at again.
-const WAIT: Duration = Duration::from_millis(100);
 
 impl<U> Stack<U> {
     /// A stack that takes its packets from `port`.
     pub fn new(port: Box<dyn Port>, config: Config) -> Result<Stack<U>, getrandom::Error> {
+        Stack::on(vec![port], config)
+    }
+
+    /// A stack in the path of packets: what comes from one port goes out of the other, unless the application has it
+    /// otherwise ([`Stack::verdict`]). Packets of two recorded ports are taken in the order of their times; live ports
+    /// take turns.
+    pub fn inline(ports: [Box<dyn Port>; 2], config: Config) -> Result<Stack<U>, getrandom::Error> {
+        Stack::on(ports.into(), config)
+    }
+
+    fn on(ports: Vec<Box<dyn Port>>, config: Config) -> Result<Stack<U>, getrandom::Error> {
+        let is_bridge = ports.len() == 2;
+        let can_send = is_bridge || ports.iter().any(|port| port.can_send());
+        let marks = can_send.then(Box::<Marks>::default);
         let hash = config.seed.map_or_else(HashKey::random, |seed| Ok(HashKey::from_seed(seed)))?;
         let current = Current {
             packet: 0,
+            port: 0,
             stage: Stage::Look,
             raw_done: false,
             place: None,
             side: Side::Client,
             arrival: Arrival::default(),
             changes: Changes::default(),
+            inheritance: Inheritance::default(),
             raised: 0,
             news: Vec::new(),
             fresh: None,
+            translated: None,
+            has_arrived: false,
+            has_left: false,
         };
         Ok(Stack {
-            port,
+            ports: Ports::new(ports),
             burst: Vec::with_capacity(BURST),
             phase: Phase::Port,
+            is_finishing: false,
             engine: Engine {
+                ahead: Ahead::new(&config),
                 config,
                 table: FlowTable::new(hash),
                 paths: Paths::default(),
                 registry: Registry::default(),
                 has_raw: false,
-                dispatch: Dispatch::default(),
-                ahead: Ahead::default(),
+                dispatch: Dispatch { marks, ..Dispatch::default() },
+                fragments: Fragments::default(),
                 current,
                 now: Nanos::MIN,
                 timers: AppTimers::default(),
                 endings: Endings::default(),
                 statistics: Statistics::default(),
+                outbox: can_send.then(|| Box::new(Outbox::new(is_bridge))),
+                translations: Translations::default(),
             },
         })
-    }
-
-    /// Goes on until the application is needed.
-    pub fn step(&mut self) -> Result<Step, PortError> {
-        loop {
-            if let Some(upcall) = self.engine.dispatch.upcalls.pop_front() {
-                return Ok(Step::Upcall(upcall));
-            }
-            self.engine.sweep();
-            match &mut self.phase {
-                Phase::Port => match self.port.receive(&mut self.burst, WAIT)? {
-                    Received::Packets => {
-                        self.engine.begin_burst(&self.burst);
-                        self.phase = Phase::Packets;
-                    }
-                    Received::Nothing => return Ok(Step::Idle),
-                    Received::End => self.phase = Phase::Closing(self.engine.open_flows().into()),
-                },
-                Phase::Packets => {
-                    if self.engine.packets(self.port.memory(), &self.burst) {
-                        self.engine.dispatch.end_burst();
-                        self.phase = Phase::BurstEnd(0);
-                    }
-                }
-                Phase::BurstEnd(next) => {
-                    if let Some((id, rows)) = self.engine.dispatch.next_batch(next, false) {
-                        return Ok(Step::Batch(id, rows));
-                    }
-                    self.phase = Phase::Port;
-                    return Ok(Step::BurstEnd);
-                }
-                Phase::Closing(flows) => {
-                    if let Some(place) = flows.pop_front() {
-                        self.engine.end_of_input(place);
-                    } else {
-                        self.engine.flush_records();
-                        self.engine.dispatch.end_burst();
-                        self.phase = Phase::LastBatches(0);
-                    }
-                }
-                Phase::LastBatches(next) => {
-                    if let Some((id, rows)) = self.engine.dispatch.next_batch(next, true) {
-                        return Ok(Step::Batch(id, rows));
-                    }
-                    self.phase = Phase::Done;
-                    return Ok(Step::BurstEnd);
-                }
-                Phase::Done => return Ok(Step::End),
-            }
-        }
     }
 
     /// The packet at hand, if the stack rests within one.
     fn feed(&self) -> Option<Feed<'_>> {
         let packet = self.burst.get(self.engine.current.packet)?;
         let is_at_hand = matches!(self.phase, Phase::Packets);
-        is_at_hand.then(|| Feed { packet, frame: packet.frame(self.port.memory()) })
+        if self.engine.fragments.is_whole {
+            return self.engine.fragments.feed().filter(|_| is_at_hand);
+        }
+        is_at_hand.then(|| Feed { packet, frame: packet.frame(self.ports.memory()) })
     }
 
-    /// The port.
+    /// The port; of two, the first.
     pub fn port(&self) -> &dyn Port {
-        &*self.port
+        &*self.ports.list()[0]
+    }
+
+    /// The ports: one, or inline two.
+    pub fn ports(&self) -> &[Box<dyn Port>] {
+        self.ports.list()
     }
 
     /// Counters.
     pub fn statistics(&self) -> Statistics {
-        self.engine.statistics
+        Statistics { defrag: self.engine.fragments.statistics(), ..self.engine.statistics }
     }
 
     /// Records of flows that were freed since the last call, in the order in which the flows ended; only if
@@ -285,8 +261,12 @@ impl<U> Stack<U> {
         !self.engine.endings.released.is_empty()
     }
 
-    /// Frees every flow without telling its end, for a stack that is not to go on; returns what the application kept.
+    /// Frees every flow without telling its end, for a stack that is not to go on. Inline, what becomes of the packets of
+    /// a burst under way is as when a stack is dropped: those that were not decided yet are forwarded or dropped by
+    /// [`Config::on_failure`]. Returns what the application kept.
     pub fn abandon(&mut self) -> Vec<(FlowRecord, U)> {
+        self.leave_burst();
+        self.phase = Phase::Done;
         self.engine.abandon();
         self.take_released()
     }
@@ -299,7 +279,7 @@ impl<U> Stack<U> {
 
 impl<U> Engine<U> {
     /// A burst has come.
-    fn begin_burst(&mut self, burst: &[Packet]) {
+    fn begin_burst(&mut self, port: usize, burst: &[Packet]) {
         if self.now == Nanos::MIN
             && let Some(first) = burst.first()
         {
@@ -308,22 +288,72 @@ impl<U> Engine<U> {
         }
         self.paths.sweep();
         self.ahead.begin_burst();
-        self.current.packet = 0;
-        self.current.stage = Stage::Look;
+        self.fragments.begin_burst();
+        (self.current.port, self.current.packet) = (port as u8, 0);
+        self.begin_packet();
+        if let Some(outbox) = &mut self.outbox {
+            outbox.begin_burst(port, burst);
+        }
     }
 
     /// Works on until the burst is through or the application is needed; returns whether it is through.
     fn packets(&mut self, memory: &[u8], burst: &[Packet]) -> bool {
+        // Only the application gives a verdict, and only while the stack rests: it is looked for when that goes on.
+        if self.outbox.as_ref().is_some_and(|outbox| outbox.has_pending()) && !self.last_stages(memory, burst)
+        {
+            return false;
+        }
+        if self.fragments.is_whole && !self.go_on_with_whole() {
+            return false;
+        }
         while let Some(packet) = burst.get(self.current.packet) {
             self.ahead.reach(self.current.packet, &self.table, &mut self.paths, memory, burst);
             let feed = Feed { packet, frame: packet.frame(memory) };
             if !self.packet(feed) {
                 return false;
             }
+            if self.current.translated.is_some() && !std::mem::replace(&mut self.current.has_left, true) {
+                // It is through, and nothing is left to be done of it when the engine goes on.
+                (self.current.stage, self.current.place) = (Stage::Finish, None);
+                self.translations.task = Some(Task::Leave);
+                return false;
+            }
             self.current.packet += 1;
-            self.current.stage = Stage::Look;
-            self.current.raw_done = false;
+            self.begin_packet();
         }
+        true
+    }
+
+    /// The next packet has its turn.
+    #[inline]
+    fn begin_packet(&mut self) {
+        let current = &mut self.current;
+        current.stage = Stage::Look;
+        (current.raw_done, current.has_arrived, current.has_left) = (false, false, false);
+        current.translated = None;
+    }
+
+    /// Takes the packet at hand to the end of its way, where a verdict on its flow is carried out; returns whether the
+    /// application need not be called for that.
+    #[cold]
+    fn last_stages(&mut self, memory: &[u8], burst: &[Packet]) -> bool {
+        if let Some(packet) = burst.get(self.current.packet) {
+            let is_through = if self.fragments.is_whole {
+                self.go_on_with_whole()
+            } else {
+                self.packet(Feed { packet, frame: packet.frame(memory) })
+            };
+            if !is_through {
+                return false;
+            }
+            self.carry_out_pending();
+        }
+        // The packet is through: when the stack goes on, there is nothing left of it to be done.
+        if !self.is_quiet() {
+            return false;
+        }
+        // The next packet may be of the same tuple.
+        self.sweep();
         true
     }
 
@@ -339,15 +369,26 @@ impl<U> Engine<U> {
                 return false;
             }
             if self.ahead.at(self.current.packet).outcome != Outcome::Tcp {
-                self.pass_over();
-                return self.is_quiet();
+                return self.pass_over(feed);
             }
-            if !self.look_up(feed) {
-                return self.is_quiet();
+            if self.translations.any() && !self.current.has_arrived && self.begin_translation(feed) {
+                return false;
             }
-            self.judge(feed);
-            if self.current.stage == Stage::Send {
-                self.packet_events(feed, Hook::PreTcp);
+            match self.go_straight(feed) {
+                Straight::Done => {
+                    if self.current.translated.is_some() {
+                        self.current.arrival = Arrival::plain();
+                    }
+                    return true;
+                }
+                Straight::Told => {}
+                Straight::No => {
+                    if !self.look_up(feed) {
+                        return self.is_quiet();
+                    }
+                    self.judge(feed);
+                    self.packet_events(feed, Hook::PreTcp);
+                }
             }
             if !self.is_quiet() {
                 return false;
@@ -381,11 +422,17 @@ impl<U> Engine<U> {
         self.dispatch.upcalls.is_empty()
     }
 
-    /// A packet that carries no TCP segment is counted.
-    fn pass_over(&mut self) {
+    /// A packet that carries no TCP segment is counted, and a fragment may be the last one that was missing; returns
+    /// whether the packet has come to the end of its way.
+    fn pass_over(&mut self, feed: Feed<'_>) -> bool {
         match self.ahead.at(self.current.packet).outcome {
             Outcome::Tcp => {}
-            Outcome::Fragment => self.statistics.fragments += 1,
+            Outcome::Fragment => {
+                self.statistics.fragments += 1;
+                if self.reassemble(feed) {
+                    return self.go_on_with_whole();
+                }
+            }
             Outcome::NotTcp => self.statistics.not_tcp += 1,
             Outcome::NotIp => self.statistics.not_ip += 1,
             Outcome::Malformed(what) => self.statistics.malformed[what.index()] += 1,
@@ -393,29 +440,46 @@ impl<U> Engine<U> {
         // What is counted is not counted again when the stack goes on after an upcall.
         self.current.place = None;
         self.current.stage = Stage::Finish;
+        self.is_quiet()
     }
 
-    /// What the segment is to its flow, before anything moves. If it is plain and nobody wants to see it before both
-    /// ends have moved, it goes straight to there.
+    /// What the segment is to its flow, before anything moves.
     #[inline]
     fn judge(&mut self, feed: Feed<'_>) {
         let current = &mut self.current;
         let Some(place) = current.place else { return };
         let segment = &self.ahead.at(current.packet).segment;
         let (flow, extra) = self.table.both_mut(place);
-        let brief = self.registry.brief(flow.program);
         let side = current.side;
+        let idle = feed.packet.time.saturating_sub(flow.last);
         flow.last = feed.packet.time;
         flow.packets[side.index()] += 1;
         flow.bytes[side.index()] += u64::from(segment.length);
-        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, segment);
+        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, segment, feed.frame, idle);
         if self.config.checksums != ChecksumPolicy::Ignore {
             check_sum(&mut flow.ends[side.index()].flags, &mut arrival, feed, segment, self.config.checksums);
         }
         if segment.captured < segment.length {
             arrival.anomalies.add(Anomaly::Truncated);
         }
+        if self.fragments.is_whole {
+            self.fragments.note_anomalies(&mut arrival.anomalies);
+        }
+        let noted = Flags::noted(segment.length);
+        if extra.history.is_kept()
+            && (!arrival.plain || segment.window == 0 || !flow.ends[side.index()].flags.any(noted))
+        {
+            history::note(flow, extra, side, segment, &arrival);
+        }
         let mut raised = current.raised | Kind::PktIn.bit();
+        if !arrival.plain {
+            let inheritance = std::mem::take(&mut current.inheritance);
+            arrival.anomalies.add_all(inheritance.anomalies);
+            if inheritance.attempts > 0 {
+                extra.details[side.index()].attempts = inheritance.attempts;
+            }
+            storms::note(flow, extra, side, segment, &mut arrival);
+        }
         if arrival.rexmit.is_some() || arrival.probe.is_some() || !arrival.anomalies.is_empty() {
             note_trouble(extra.trouble.get_or_insert_default(), side, &arrival, &mut raised);
             if arrival.anomalies.contains(Anomaly::SynOnLive) {
@@ -428,22 +492,8 @@ impl<U> Engine<U> {
         current.arrival = arrival;
         current.raised = raised;
         current.stage = Stage::Send;
-        if arrival.plain
-            && (brief.mask(Hook::PreTcp) | brief.mask(Hook::PostSnd)) & raised == 0
-            && straight::may_go(brief, flow, side, segment)
-        {
-            current.stage = Stage::Finish;
-            current.news.clear();
-            current.fresh = None;
-            let news = straight::go(brief, flow, extra, side, segment, feed);
-            if let Some((data, fresh)) = news {
-                current.fresh = brief.bytes.then_some(fresh);
-                current.news.push(News::Data(side, data));
-            }
-            self.packet_events(feed, Hook::PostTcp);
-            if news.is_some() {
-                self.stream_events(Some(feed), place);
-            }
+        if !arrival.plain && self.outbox.is_some() {
+            self.note_irregular(feed, place, side);
         }
     }
 
@@ -487,16 +537,18 @@ impl<U> Engine<U> {
             current.changes = tcp::sender::step(&mut connection, side, segment, feed.frame, arrival, time);
         }
         self.packet_events(feed, Hook::PostSnd);
-        if !self.current.changes.is_empty() {
-            self.state_events(feed, place, Hook::PostSnd, self.current.changes);
+        self.state_events(feed, place, Hook::PostSnd, self.current.changes);
+    }
+
+    #[inline(always)]
+    fn state_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, changes: Changes) {
+        let brief = self.registry.brief(self.table.flow(place).program);
+        if !changes.is_empty() && brief.mask(hook) & Kind::StateChange.bit() != 0 {
+            self.raise_state_events(feed, place, hook, changes);
         }
     }
 
-    fn state_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, changes: Changes) {
-        let brief = self.registry.brief(self.table.flow(place).program);
-        if brief.mask(hook) & Kind::StateChange.bit() == 0 {
-            return;
-        }
+    fn raise_state_events(&mut self, feed: Feed<'_>, place: u32, hook: Hook, changes: Changes) {
         for change in changes.iter() {
             let detail = EventDetail::StateChange(change.old, change.new);
             self.raise(Some(feed), place, Kind::StateChange, hook, change.side, detail);
@@ -537,9 +589,7 @@ impl<U> Engine<U> {
             self.stream_events(Some(feed), place);
         }
         // A FIN comes after the data before it.
-        if !closing.is_empty() {
-            self.state_events(feed, place, Hook::PostTcp, closing);
-        }
+        self.state_events(feed, place, Hook::PostTcp, closing);
     }
 
     /// Moves ends past FINs whose stream is complete.
@@ -624,6 +674,7 @@ impl<U> Engine<U> {
         let scene = Scene {
             event: &event,
             packet: feed.map(|feed| feed.packet),
+            port: self.current.port,
             frame: feed.map_or(&[], |feed| feed.frame),
             segment: feed.map(|_| &self.ahead.at(self.current.packet).segment),
             sender: if feed.is_some() { self.current.side } else { side },
@@ -631,7 +682,8 @@ impl<U> Engine<U> {
             data,
         };
         let (flow, monitor) = (Some(self.table.id(place)), None);
-        let mut target = dispatch::Target { dispatch: &mut self.dispatch, program, flow, monitor };
+        let packet = feed.map(|_| self.current.packet as u16);
+        let mut target = dispatch::Target { dispatch: &mut self.dispatch, program, flow, monitor, packet };
         program.fire(&scene, &mut target);
     }
 }
@@ -685,8 +737,7 @@ fn note_trouble(trouble: &mut Trouble, side: Side, arrival: &Arrival, raised: &m
         None => {}
     }
     for anomaly in arrival.anomalies.iter() {
-        let count = &mut trouble.anomalies[anomaly as usize];
-        *count = count.saturating_add(1);
+        trouble.anomalies.note(anomaly);
         *raised |= Kind::Anomaly.bit();
     }
 }

@@ -133,8 +133,8 @@ impl Batch {
         self.spec.columns.iter().any(|field| field.wants_data())
     }
 
-    /// Adds an event as a row, or to the row that its flow's side has in this burst.
-    pub fn push(&mut self, scene: &Scene<'_>) {
+    /// Adds an event as a row, or to the row that its flow's side has in this burst; returns the number of the row.
+    pub fn push(&mut self, scene: &Scene<'_>) -> usize {
         if let (true, Kind::NewData, EventDetail::Bytes { offset, length }, Some(view)) =
             (self.coalesces, scene.event.kind, scene.event.detail, scene.flow)
         {
@@ -150,7 +150,7 @@ impl Batch {
                         _ => {}
                     }
                 }
-                return;
+                return *row;
             }
             *row = self.rows;
         }
@@ -158,6 +158,7 @@ impl Batch {
             column.push(field.get(scene));
         }
         self.rows += 1;
+        self.rows - 1
     }
 
     /// The burst is over: later events make rows of their own.
@@ -201,7 +202,7 @@ fn data_type(ty: Type) -> DataType {
         Type::U32 => DataType::UInt32,
         Type::U64 => DataType::UInt64,
         Type::Time => DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
-        Type::Ip | Type::Mac => DataType::Utf8,
+        Type::Ip | Type::Mac | Type::Text => DataType::Utf8,
         Type::Bytes => DataType::LargeBinary,
     }
 }
@@ -231,7 +232,7 @@ impl Column {
             Type::U32 => Column::U32(PrimitiveBuilder::new()),
             Type::U64 => Column::U64(PrimitiveBuilder::new()),
             Type::Time => Column::Time(PrimitiveBuilder::new().with_timezone("UTC")),
-            Type::Ip | Type::Mac => Column::Text(StringBuilder::new()),
+            Type::Ip | Type::Mac | Type::Text => Column::Text(StringBuilder::new()),
             Type::Bytes => Column::Bytes(LargeBinaryBuilder::new()),
         }
     }
@@ -250,7 +251,10 @@ impl Column {
                 Some(Value::Time(value)) => Some(value),
                 _ => None,
             }),
-            Column::Text(builder) => builder.append_option(value.and_then(text)),
+            Column::Text(builder) => match value {
+                Some(Value::Text(text)) => builder.append_value(text),
+                _ => builder.append_option(value.and_then(text)),
+            },
             Column::Bytes(builder) => builder.append_option(match value {
                 Some(Value::Bytes(bytes)) => Some(bytes),
                 _ => None,

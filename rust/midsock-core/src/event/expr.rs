@@ -101,6 +101,7 @@ impl Type {
             Type::Ip => "an IP address",
             Type::Mac => "a MAC address",
             Type::Bytes => "bytes",
+            Type::Text => "text",
         }
     }
 
@@ -112,8 +113,12 @@ impl Type {
             }
             Type::Ip => "compare it with an address by == or !=, or with networks by .isin([…])",
             Type::Mac => "compare it with an address by == or !=",
-            Type::Bytes => "use .contains(…), .matches(…), .startswith(…), == or !=",
+            Type::Bytes | Type::Text => "use .contains(…), .matches(…), .startswith(…), == or !=",
         }
+    }
+
+    fn is_string(self) -> bool {
+        matches!(self, Type::Bytes | Type::Text)
     }
 
     fn is_number(self) -> bool {
@@ -175,25 +180,25 @@ impl Expr {
 
     /// Bytes, or a MAC address, are just these.
     pub fn equals(field: Field, bytes: Vec<u8>) -> Result<Expr, ExprError> {
-        check(field, field.ty() == Type::Bytes || field.ty() == Type::Mac && bytes.len() == 6)?;
+        check(field, field.ty().is_string() || field.ty() == Type::Mac && bytes.len() == 6)?;
         Ok(Expr::leaf(Node::Equals(field, bytes)))
     }
 
     /// Bytes start with these.
     pub fn starts_with(field: Field, bytes: Vec<u8>) -> Result<Expr, ExprError> {
-        check(field, field.ty() == Type::Bytes)?;
+        check(field, field.ty().is_string())?;
         Ok(Expr::leaf(Node::StartsWith(field, bytes)))
     }
 
     /// These occur among the bytes.
     pub fn contains(field: Field, bytes: &[u8]) -> Result<Expr, ExprError> {
-        check(field, field.ty() == Type::Bytes)?;
+        check(field, field.ty().is_string())?;
         Ok(Expr::leaf(Node::Contains(field, Box::new(Finder::new(bytes).into_owned()))))
     }
 
     /// A regular expression of the `regex` crate, over bytes, matches somewhere among them.
     pub fn matches(field: Field, pattern: &str) -> Result<Expr, ExprError> {
-        check(field, field.ty() == Type::Bytes)?;
+        check(field, field.ty().is_string())?;
         let regex = RegexBuilder::new(pattern)
             .unicode(false)
             .build()
@@ -232,6 +237,7 @@ impl Expr {
             Node::Fields(a, comparison, b) => match (a.get(scene), b.get(scene)) {
                 (Some(Value::Ip(a)), Some(Value::Ip(b))) => comparison.holds(&a, &b),
                 (Some(Value::Bytes(a)), Some(Value::Bytes(b))) => comparison.holds(&a, &b),
+                (Some(Value::Text(a)), Some(Value::Text(b))) => comparison.holds(&a, &b),
                 (Some(a), Some(b)) => comparison.holds(&as_number(a), &as_number(b)),
                 _ => false,
             },
@@ -257,6 +263,16 @@ impl Expr {
 
     /// Whether it looks at bytes of the stream.
     pub fn wants_data(&self) -> bool {
+        self.asks(Field::wants_data)
+    }
+
+    /// Whether it looks at a flow's history.
+    pub fn wants_history(&self) -> bool {
+        self.asks(|field| matches!(field, Field::FlowConnState | Field::FlowHistory))
+    }
+
+    /// Whether any of its fields is one of these.
+    fn asks(&self, which: fn(Field) -> bool) -> bool {
         match &self.node {
             Node::Flag(field)
             | Node::Number(field, ..)
@@ -265,10 +281,10 @@ impl Expr {
             | Node::Equals(field, _)
             | Node::StartsWith(field, _)
             | Node::Contains(field, _)
-            | Node::Matches(field, _) => field.wants_data(),
-            Node::Fields(a, _, b) => a.wants_data() || b.wants_data(),
-            Node::And(a, b) | Node::Or(a, b) => a.wants_data() || b.wants_data(),
-            Node::Not(a) => a.wants_data(),
+            | Node::Matches(field, _) => which(*field),
+            Node::Fields(a, _, b) => which(*a) || which(*b),
+            Node::And(a, b) | Node::Or(a, b) => a.asks(which) || b.asks(which),
+            Node::Not(a) => a.asks(which),
         }
     }
 }
@@ -277,7 +293,7 @@ fn as_number(value: Value<'_>) -> i128 {
     match value {
         Value::Int(value) => value.into(),
         Value::Time(value) => value.into(),
-        Value::Ip(_) | Value::Bytes(_) => 0,
+        Value::Ip(_) | Value::Bytes(_) | Value::Text(_) => 0,
     }
 }
 
@@ -295,6 +311,7 @@ fn address(field: Field, scene: &Scene<'_>) -> Option<IpAddr> {
 fn bytes<'s>(field: Field, scene: &Scene<'s>) -> Option<&'s [u8]> {
     match field.get(scene)? {
         Value::Bytes(bytes) => Some(bytes),
+        Value::Text(text) => Some(text.as_bytes()),
         _ => None,
     }
 }

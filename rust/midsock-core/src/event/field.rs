@@ -31,6 +31,8 @@ pub enum Type {
     Mac,
     /// Bytes.
     Bytes,
+    /// ASCII text.
+    Text,
 }
 
 /// What a field is in a given scene.
@@ -44,6 +46,8 @@ pub enum Value<'v> {
     Ip(IpAddr),
     /// [`Type::Mac`] and [`Type::Bytes`].
     Bytes(&'v [u8]),
+    /// [`Type::Text`].
+    Text(&'v str),
 }
 
 /// Which endpoint a field is about.
@@ -211,6 +215,8 @@ pub enum Field {
     PacketLength,
     /// Bytes of the frame that were captured.
     PacketCaptured,
+    /// Which of the stack's ports received it: 0 or 1.
+    PacketPort,
     /// Which of the port's interfaces received it.
     PacketInterface,
     /// Number of the flow, from 0 in order of opening.
@@ -227,6 +233,10 @@ pub enum Field {
     FlowMidstream,
     /// The whole handshake was seen.
     FlowHandshake,
+    /// How the connection stands, as Zeek's `conn_state` has it.
+    FlowConnState,
+    /// What the connection went through, as Zeek's `history` has it.
+    FlowHistory,
     /// Whose event: 0 the client's, 1 the server's.
     EventSide,
     /// The packet's time, or when the timer was due.
@@ -253,7 +263,7 @@ pub enum Field {
     Endpoint(End, EndField),
 }
 
-const NAMED: [(Field, &str, Type); 53] = [
+const NAMED: [(Field, &str, Type); 56] = [
     (Field::EthSource, "eth.src", Type::Mac),
     (Field::EthDestination, "eth.dst", Type::Mac),
     (Field::Vlan, "eth.vlan", Type::U16),
@@ -288,6 +298,7 @@ const NAMED: [(Field, &str, Type); 53] = [
     (Field::Payload, "tcp.payload", Type::Bytes),
     (Field::PacketLength, "packet.length", Type::U32),
     (Field::PacketCaptured, "packet.captured", Type::U32),
+    (Field::PacketPort, "packet.port", Type::U8),
     (Field::PacketInterface, "packet.interface", Type::U16),
     (Field::FlowNumber, "flow.id", Type::U64),
     (Field::FlowStart, "flow.start", Type::Time),
@@ -296,6 +307,8 @@ const NAMED: [(Field, &str, Type); 53] = [
     (Field::FlowBytes, "flow.bytes", Type::U64),
     (Field::FlowMidstream, "flow.midstream", Type::Bool),
     (Field::FlowHandshake, "flow.handshake", Type::Bool),
+    (Field::FlowConnState, "flow.conn_state", Type::Text),
+    (Field::FlowHistory, "flow.history", Type::Text),
     (Field::EventSide, "event.side", Type::U8),
     (Field::EventTime, "event.time", Type::Time),
     (Field::EventOffset, "event.offset", Type::U64),
@@ -373,7 +386,9 @@ impl Field {
             | Field::FlowPackets
             | Field::FlowBytes
             | Field::FlowMidstream
-            | Field::FlowHandshake => self.of_flow(scene),
+            | Field::FlowHandshake
+            | Field::FlowConnState
+            | Field::FlowHistory => self.of_flow(scene),
             Field::EventSide
             | Field::EventTime
             | Field::EventOffset
@@ -387,6 +402,7 @@ impl Field {
             | Field::Data => self.of_event(scene),
             Field::PacketLength => scene.packet.map(|packet| Value::Int(packet.length.into())),
             Field::PacketCaptured => scene.packet.map(|packet| Value::Int(packet.captured.into())),
+            Field::PacketPort => scene.packet.map(|_| Value::Int(scene.port.into())),
             Field::PacketInterface => scene.packet.map(|packet| Value::Int(packet.interface.into())),
             Field::Endpoint(end, field) => field.get(scene, end.side(scene.sender)),
             _ => self.of_segment(scene),
@@ -444,6 +460,8 @@ impl Field {
             Field::FlowBytes => int(flow.bytes[0].wrapping_add(flow.bytes[1])),
             Field::FlowMidstream => Some(flow.flags.any(FlowFlags::MIDSTREAM).into()),
             Field::FlowHandshake => Some(flow.flags.any(FlowFlags::HANDSHAKE).into()),
+            Field::FlowConnState => Some(Value::Text(flow.conn_state(view.history).name())),
+            Field::FlowHistory => Some(Value::Text(view.history.letters())),
             _ => None,
         }
     }

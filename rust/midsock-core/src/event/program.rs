@@ -48,6 +48,8 @@ pub struct Program {
     pub collects: bool,
     /// Whether anybody looks at them, other than to hash them.
     pub reads: bool,
+    /// Whether anybody can ask for the flow's history: not if all is only counted.
+    pub shows_history: bool,
     /// What the monitoring sockets say of streams.
     pub settings: StreamSettings,
 }
@@ -100,6 +102,7 @@ impl Program {
             raised: HashMap::new(),
             collects: false,
             reads: settings.reassemble == Some(true),
+            shows_history: false,
             settings,
         };
         let mut forest = Forest::new();
@@ -118,6 +121,12 @@ impl Program {
                     None => break Kind::User,
                 }
             };
+            program.shows_history |= !matches!(registration.action, Action::Count(_))
+                || filters.iter().any(|filter| match filter {
+                    Filter::Expr(expr) => expr.wants_history(),
+                    Filter::External(_) => true,
+                    Filter::Always | Filter::Never => false,
+                });
             let on_data = root == Kind::NewData;
             program.reads |= on_data
                 && (reads_data(registration)

@@ -2,7 +2,7 @@
 
 use super::Event;
 use crate::Side;
-use crate::flow::{Flow, FlowExtra, Trouble};
+use crate::flow::{Flow, FlowExtra, History, Trouble};
 use crate::port::Packet;
 use crate::tcp::Details;
 use crate::wire::Segment;
@@ -14,6 +14,8 @@ pub struct Scene<'s> {
     pub event: &'s Event,
     /// The packet's record; none for what time brings about.
     pub packet: Option<&'s Packet>,
+    /// Which of the stack's ports received it.
+    pub port: u8,
     /// The packet's frame; empty if there is no packet.
     pub frame: &'s [u8],
     /// The TCP segment in it.
@@ -39,6 +41,8 @@ pub struct FlowView<'s> {
     pub details: &'s [Details; 2],
     /// Irregularities.
     pub trouble: Option<&'s Trouble>,
+    /// What it went through, in Zeek's notation.
+    pub history: &'s History,
 }
 
 impl<'s> FlowView<'s> {
@@ -50,6 +54,7 @@ impl<'s> FlowView<'s> {
             start: extra.start,
             details: &extra.details,
             trouble: extra.trouble.as_deref(),
+            history: &extra.history,
         }
     }
 }

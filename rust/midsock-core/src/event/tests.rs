@@ -64,6 +64,7 @@ impl Stage {
         Scene {
             event: &self.event,
             packet: Some(&self.packet),
+            port: 1,
             frame: &self.frame,
             segment: Some(&self.segment),
             sender: Client,
@@ -118,7 +119,10 @@ fn every_field_has_a_name_of_its_own_and_a_value_of_its_type() {
                 _ => u64::MAX,
             };
             match (ty, value) {
-                (Type::Time, Value::Time(_)) | (Type::Ip, Value::Ip(_)) | (Type::Bytes, Value::Bytes(_)) => {}
+                (Type::Time, Value::Time(_))
+                | (Type::Ip, Value::Ip(_))
+                | (Type::Bytes, Value::Bytes(_))
+                | (Type::Text, Value::Text(_)) => {}
                 (Type::Mac, Value::Bytes(bytes)) => assert_eq!(bytes.len(), 6),
                 (_, Value::Int(value)) => assert!(value <= limit, "{name}"),
                 _ => panic!("{name} is {value:?}, not {ty:?}"),
@@ -126,8 +130,16 @@ fn every_field_has_a_name_of_its_own_and_a_value_of_its_type() {
         }
         // Without packet and flow a field does not apply, but does no harm.
         let event = &stages[0].event;
-        let bare =
-            Scene { event, packet: None, frame: &[], segment: None, sender: Client, flow: None, data: &[] };
+        let bare = Scene {
+            event,
+            packet: None,
+            port: 0,
+            frame: &[],
+            segment: None,
+            sender: Client,
+            flow: None,
+            data: &[],
+        };
         let _ = field.get(&bare);
     }
     assert!(found > 400, "{found}");
@@ -150,6 +162,7 @@ fn fields_say_what_is_there() {
         ("tcp.flags", 0x18),
         ("tcp.length", 15),
         ("tcp.mss", 1400),
+        ("packet.port", 1),
         ("packet.interface", 3),
         ("flow.id", 0),
         ("flow.start", 9),

@@ -28,6 +28,7 @@
 mod error;
 mod lex;
 mod names;
+mod packet;
 mod parse;
 mod test;
 #[cfg(test)]

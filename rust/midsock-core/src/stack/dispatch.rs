@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
+use super::inline::Marks;
 use crate::Side;
 use crate::event::{
     Action, Batch, BatchId, BatchSpec, CountId, Event, Field, HandlerId, MonitorId, Outlet, Program, Scene,
@@ -59,6 +60,8 @@ pub(super) struct Dispatch {
     pub(super) counts: Vec<Count>,
     pub(super) batches: Vec<Batch>,
     pub(super) upcalls: VecDeque<Upcall>,
+    /// Which packets rows stand for, where verdicts can be given on them.
+    pub(super) marks: Option<Box<Marks>>,
 }
 
 /// One event on its way out.
@@ -67,6 +70,8 @@ pub(super) struct Target<'d> {
     pub(super) program: &'d Arc<Program>,
     pub(super) flow: Option<FlowId>,
     pub(super) monitor: Option<MonitorId>,
+    /// The place in the burst of the packet that the event is about.
+    pub(super) packet: Option<u16>,
 }
 
 impl Dispatch {
@@ -112,6 +117,9 @@ impl Dispatch {
             if (last || batch.is_full())
                 && let Some(rows) = batch.take()
             {
+                if let Some(marks) = &mut self.marks {
+                    marks.deliver(id, rows.num_rows());
+                }
                 return Some((id, rows));
             }
         }
@@ -130,7 +138,12 @@ impl Outlet for Target<'_> {
                     count.sum += u128::from(value);
                 }
             }
-            Action::Batch(id) => self.dispatch.batches[id.0 as usize].push(scene),
+            Action::Batch(id) => {
+                let row = self.dispatch.batches[id.0 as usize].push(scene);
+                if let Some(marks) = &mut self.dispatch.marks {
+                    marks.note(id, row, self.packet, self.flow);
+                }
+            }
             Action::Call(handler) => self.queue(Call::Handler(handler), scene),
         }
     }

@@ -14,7 +14,8 @@ use crate::flow::{EndReason, FlowExtra, FlowFlags, FlowRecord};
 use crate::tcp::{Flags, State};
 use crate::{Nanos, Side};
 
-/// How many flows ahead of its turn an ended flow is read.
+/// How many flows ahead of its turn an ended flow's slot is brought into the cache; its record still earlier, which
+/// tells where that is.
 const SOON: usize = 8;
 
 /// A flow that ended.
@@ -104,6 +105,7 @@ impl<U> Engine<U> {
             let dropped = drop_streams(self.table.extra_mut(place));
             self.statistics.reassembly -= dropped;
             match self.table.flow(place).reason {
+                _ if self.table.flow(place).flags.any(FlowFlags::CUT) => self.watch_idle(place),
                 Some(EndReason::Closed | EndReason::Reset) => {
                     self.table.extra_mut(place).ended = self.endings.first + self.endings.order.len() as u64;
                     self.endings.order.push_back(Ended::Lingering(place, self.now));
@@ -126,7 +128,7 @@ impl<U> Engine<U> {
     /// Frees an ended flow whose tuple begins anew.
     pub(super) fn vacate(&mut self, place: u32) {
         let (flow, extra) = self.table.both_mut(place);
-        let lingers = flow.reason.is_some_and(EndReason::lingers);
+        let lingers = flow.lingers();
         if let Some(timer) = extra.timer.take() {
             self.table.wheel.cancel(timer);
         }
@@ -139,10 +141,26 @@ impl<U> Engine<U> {
         self.release_first();
     }
 
+    /// Cuts a flow that has ended: late packets of its own are to be kept back for longer than others linger.
+    pub(super) fn hold_back(&mut self, place: u32) {
+        let flow = self.table.flow_mut(place);
+        let lingered = flow.lingers() && !self.endings.told.contains(&place);
+        flow.flags.set(FlowFlags::CUT);
+        if lingered {
+            let entry = (self.table.extra(place).ended - self.endings.first) as usize;
+            self.endings.order[entry] = Ended::Gone;
+            self.release_first();
+            self.watch_idle(place);
+        }
+    }
+
     /// Takes a flow out of the table; returns its record if anybody asks for those.
     fn remove(&mut self, place: u32) -> Option<FlowRecord> {
         if self.current.place == Some(place) {
             self.current.place = None;
+        }
+        if self.table.flow(place).flags.any(FlowFlags::TRANSLATED) {
+            self.forget_translation(place);
         }
         let (flow, extra) = self.table.both_mut(place);
         let user = extra.user.take();
@@ -190,9 +208,12 @@ impl<U> Engine<U> {
     pub(super) fn end_lingering(&mut self) {
         while self.now >= self.endings.due {
             let Some(Ended::Lingering(place, _)) = self.endings.order.front() else { return };
+            // Nobody has touched those for a while: by their turn they are in the cache.
+            if let Some(Ended::Lingering(later, _)) = self.endings.order.get(2 * SOON) {
+                self.table.prefetch_all(*later);
+            }
             if let Some(Ended::Lingering(later, _)) = self.endings.order.get(SOON) {
-                // Nobody has touched that one for a while: by its turn it is in the cache.
-                std::hint::black_box(self.table.peek_all(*later));
+                self.table.prefetch_slot_of(*later);
             }
             self.vacate(*place);
         }

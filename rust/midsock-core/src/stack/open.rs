@@ -1,14 +1,15 @@
 //! Which flow a segment belongs to, and where new flows begin.
 
-use super::{Engine, Feed, Stage, check_sum};
+use super::storms::{self, Inheritance};
+use super::{Engine, Feed, Stage, check_sum, history};
 use crate::config::{ChecksumPolicy, FullPolicy};
 use crate::event::{EventDetail, Hook, Kind};
-use crate::flow::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, Key, Path};
+use crate::flow::{Challenger, EndReason, Flow, FlowExtra, FlowFlags, History, Key, Path, is_service};
 use crate::reassembly::Stream;
 use crate::scope::Tuple;
-use crate::tcp::{self, Arrival, Connection, Flags, Seq, State};
+use crate::tcp::{self, Anomaly, Arrival, Connection, Flags, Seq, State};
 use crate::wire::{Segment, TcpFlags};
-use crate::{Nanos, Side};
+use crate::{Anomalies, Nanos, Side};
 
 /// Records looked at in search of one to evict: enough to find one soon under a flood, and a bound on the time.
 const SEARCH: u32 = 64;
@@ -49,6 +50,7 @@ impl<U> Engine<U> {
         let decoded = self.ahead.at(self.current.packet);
         let (hash, forward) = (decoded.hash, decoded.forward);
         self.current.raised = 0;
+        self.current.inheritance = Inheritance::default();
         if let Some(place) = self.table.find_near(decoded.guess, &decoded.key, hash) {
             let flow = self.table.flow(place);
             let side = flow.sender(forward);
@@ -60,16 +62,21 @@ impl<U> Engine<U> {
                 Belongs::Here => return self.enter(place, side),
                 Belongs::Late => {
                     self.count_late(feed, place, side);
+                    self.pass_by(place, side);
                     return self.leave();
                 }
                 Belongs::After(reason) => {
                     if !self.end_first(place, reason) {
                         return false;
                     }
+                    self.inherit(place, side);
                     self.vacate(place);
                 }
                 Belongs::Takeover => return self.take_over(place, side),
-                Belongs::Instead => self.vacate(place),
+                Belongs::Instead => {
+                    self.inherit(place, side);
+                    self.vacate(place);
+                }
             }
         }
         let key = self.ahead.at(self.current.packet).key;
@@ -97,7 +104,8 @@ impl<U> Engine<U> {
         let (sender, receiver) = (&flow.ends[side.index()], &flow.ends[side.other().index()]);
         let is_same_syn = sender.flags.any(Flags::SYN) && Seq(segment.seq) == extra.details[side.index()].isn;
         let is_new_syn = segment.flags.is_syn_only() && !is_same_syn;
-        if segment.flags.is_syn_ack() {
+        let is_cut = flow.flags.any(FlowFlags::CUT);
+        if segment.flags.is_syn_ack() && !is_cut {
             let challenger = extra.trouble.as_ref().and_then(|trouble| trouble.challenger.as_ref());
             if challenger.is_some_and(|challenger| {
                 let syn = &challenger.segment;
@@ -108,7 +116,8 @@ impl<U> Engine<U> {
             }
         }
         if flow.is_ended() {
-            return if is_new_syn { Belongs::Instead } else { Belongs::Late };
+            let begins = is_new_syn && (!is_cut || self.may_begin_anew(place, side));
+            return if begins { Belongs::Instead } else { Belongs::Late };
         }
         if is_new_syn {
             // An attempt that was never answered has been given up for this one.
@@ -128,16 +137,38 @@ impl<U> Engine<U> {
     fn count_late(&mut self, feed: Feed<'_>, place: u32, side: Side) {
         let segment = self.ahead.at(self.current.packet).segment;
         let (flow, extra) = self.table.both_mut(place);
+        let idle = feed.packet.time.saturating_sub(flow.last);
         flow.last = feed.packet.time;
         flow.packets[side.index()] += 1;
         flow.bytes[side.index()] += u64::from(segment.length);
-        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, &segment);
-        if arrival.rexmit.is_some() && self.config.checksums != ChecksumPolicy::Ignore {
+        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, &segment, feed.frame, idle);
+        if self.config.checksums != ChecksumPolicy::Ignore {
             let flags = &mut flow.ends[side.index()].flags;
             check_sum(flags, &mut arrival, feed, &segment, self.config.checksums);
         }
+        history::note(flow, extra, side, &segment, &arrival);
+        let mut anomalies = storms::after_end(flow, extra, side, &segment);
+        let mut late = Arrival { anomalies: Anomalies::default(), ..arrival };
+        storms::note(flow, extra, side, &segment, &mut late);
+        anomalies.add_all(late.anomalies);
+        for anomaly in anomalies.iter() {
+            extra.trouble.get_or_insert_default().anomalies.note(anomaly);
+        }
         if let Some(rexmit) = arrival.rexmit {
             extra.trouble.get_or_insert_default().rexmits[side.index()].note(&rexmit);
+        }
+    }
+
+    /// A packet of a flow that ended passes, if the flow was not cut.
+    #[cold]
+    fn pass_by(&mut self, place: u32, side: Side) {
+        let flow = self.table.flow(place);
+        if flow.flags.any(FlowFlags::CUT) {
+            self.refuse(place, side);
+        } else if flow.reason == Some(EndReason::Stopped)
+            && let Some(outbox) = &mut self.outbox
+        {
+            outbox.count_bypassed();
         }
     }
 
@@ -165,18 +196,25 @@ impl<U> Engine<U> {
         let (key, client_is_high) =
             (flow.key, (challenger.side == Side::Client) == flow.flags.any(FlowFlags::CLIENT_IS_HIGH));
         let hash = self.table.hash(&key);
+        let old = place;
         self.vacate(place);
         let time = challenger.packet.time;
+        let routes = self.outbox.as_mut().map(|outbox| outbox.routes_of(old, challenger.side));
         let Some(place) = self.insert(&key, hash, client_is_high, time, true) else {
             return self.leave();
         };
+        if let (Some(outbox), Some(routes)) = (&mut self.outbox, routes) {
+            outbox.set_routes(place, routes);
+        }
         let (flow, extra) = self.table.both_mut(place);
         (flow.packets[0], flow.bytes[0], flow.last) = (1, challenger.segment.length.into(), time);
-        let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
         let (segment, frame, arrival) = (&challenger.segment, &challenger.frame[..], Arrival::default());
+        history::note(flow, extra, Side::Client, segment, &arrival);
+        let mut connection = Connection { ends: &mut flow.ends, details: &mut extra.details };
         tcp::sender::step(&mut connection, Side::Client, segment, frame, &arrival, time);
         tcp::receiver::step(&mut connection, Side::Client, segment, frame, &arrival, time);
         self.current.raised = Kind::ConnStart.bit();
+        self.current.inheritance.anomalies.add(Anomaly::LivePortReuse);
         self.enter(place, Side::Server)
     }
 
@@ -199,7 +237,9 @@ impl<U> Engine<U> {
         let Some(place) = self.insert(key, hash, client_is_high, feed.packet.time, starts) else {
             return self.leave();
         };
-        let flow = self.table.flow_mut(place);
+        let (flow, extra) = self.table.both_mut(place);
+        let sender = if sender_is_client { Side::Client } else { Side::Server };
+        extra.history.begin(sender, segment.flags, is_service(source));
         if !starts {
             flow.flags.set(FlowFlags::MIDSTREAM);
             let states = if segment.flags.contains(TcpFlags::SYN) {
@@ -211,7 +251,7 @@ impl<U> Engine<U> {
             (flow.ends[0].state, flow.ends[1].state) = (states[0], states[1]);
         }
         self.current.raised = Kind::ConnStart.bit();
-        self.enter(place, if sender_is_client { Side::Client } else { Side::Server })
+        self.enter(place, sender)
     }
 
     /// Puts a new flow in the table, if anybody watches it and there is room.
@@ -248,14 +288,28 @@ impl<U> Engine<U> {
         }
         flow.program = program;
         flow.ends[1].state = State::Listen;
-        let settings = self.registry.get(program).settings;
+        let wanted = self.registry.get(program);
+        let (settings, keeps_history) = (wanted.settings, wanted.shows_history || self.config.records);
         for side in Side::BOTH {
+            // Without a history there is nothing left to be noted in it.
+            flow.ends[side.index()].flags.put(Flags::DATA_NOTED | Flags::ACK_NOTED, !keeps_history);
             flow.ends[side.index()].flags.put(Flags::UNTRACKED, !settings.track[side.index()]);
         }
         let timeouts = &self.config.timeouts;
         let idle = if is_opening { timeouts.opening } else { timeouts.established };
         let place = self.table.insert(hash, flow, start, self.now.saturating_add(idle));
-        self.table.extra_mut(place).path = path;
+        let extra = self.table.extra_mut(place);
+        extra.path = path;
+        for (side, receiver) in [(Side::Client, destination), (Side::Server, source)] {
+            let policy = self.config.hosts.policy(receiver.ip());
+            extra.details[side.index()].overlap = policy.unwrap_or(settings.overlap);
+        }
+        if keeps_history {
+            extra.history = History::kept();
+        }
+        if let Some(outbox) = &mut self.outbox {
+            outbox.begin_flow(place);
+        }
         if settings.digest {
             let (flow, extra) = self.table.both_mut(place);
             for side in Side::BOTH {
@@ -272,7 +326,7 @@ impl<U> Engine<U> {
             return false;
         }
         let now = self.now;
-        let over = self.table.search(SEARCH, |flow| flow.reason.is_some_and(EndReason::lingers));
+        let over = self.table.search(SEARCH, Flow::lingers);
         let victim = over
             .or_else(|| self.table.search(SEARCH, |flow| !flow.flags.any(FlowFlags::SETUP)))
             .or_else(|| self.table.search(SEARCH, |flow| now.saturating_sub(flow.last) > IDLE));

@@ -95,7 +95,8 @@ impl<U> Stack<U> {
 
     /// Bytes of memory that flows take, their streams not counted.
     pub fn flow_memory(&self) -> usize {
-        self.engine.table.memory()
+        let reaches = self.engine.outbox.as_ref().map_or(0, |outbox| outbox.memory());
+        self.engine.table.memory() + reaches
     }
 }
 
@@ -137,6 +138,7 @@ impl<U> Stack<U> {
         Scene {
             event: &upcall.event,
             packet: feed.map(|feed| feed.packet),
+            port: engine.current.port,
             frame: feed.map_or(&[], |feed| feed.frame),
             segment: decoded
                 .filter(|decoded| decoded.outcome == crate::wire::Outcome::Tcp)
@@ -161,8 +163,10 @@ impl<U> Stack<U> {
     ) {
         let mut dispatch = std::mem::take(&mut self.engine.dispatch);
         let (flow, monitor) = (upcall.flow, upcall.monitor);
-        let mut target = dispatch::Target { dispatch: &mut dispatch, program, flow, monitor };
-        act(&self.scene(upcall), &mut target);
+        let scene = self.scene(upcall);
+        let packet = scene.packet.map(|_| self.engine.current.packet as u16);
+        let mut target = dispatch::Target { dispatch: &mut dispatch, program, flow, monitor, packet };
+        act(&scene, &mut target);
         self.engine.dispatch = dispatch;
     }
 }
@@ -317,10 +321,10 @@ impl<U> Stack<U> {
             flags.any(Flags::COLLECT)
                 || !flags.any(Flags::DISCARD) && settings.reassemble.unwrap_or(program.collects),
         );
+        settings.overlap = extra.details[side.index()].overlap;
         if let Some(stream) = &extra.details[side.index()].stream {
             settings.depth = stream.depth.unwrap_or(settings.depth);
             settings.buffer = stream.buffer.unwrap_or(settings.buffer);
-            settings.overlap = stream.overlap.unwrap_or(settings.overlap);
         }
         Ok(settings)
     }
@@ -380,10 +384,10 @@ impl<U> Stack<U> {
         Ok(())
     }
 
-    /// Sets how overlap in a side's stream is settled.
+    /// Sets how overlap in a side's stream is settled, and where its receiver accepts a RST.
     pub fn set_overlap(&mut self, flow: FlowId, side: Side, overlap: Overlap) -> Result<(), NoFlow> {
         let place = self.place(flow)?;
-        self.stream_mut(place, side).overlap = Some(overlap);
+        self.engine.table.extra_mut(place).details[side.index()].overlap = overlap;
         Ok(())
     }
 
@@ -400,17 +404,7 @@ impl<U> Stack<U> {
             // Its end is told, or about to be.
             return Ok(());
         }
-        // What was still to be told of it is not told any more.
-        let dropped = &mut self.engine.timers.dropped;
-        self.engine.dispatch.upcalls.retain(|upcall| {
-            if upcall.flow != Some(flow) {
-                return true;
-            }
-            if let Call::Once(handler) = &upcall.call {
-                dropped.push(*handler);
-            }
-            false
-        });
+        self.engine.forget_upcalls(flow);
         self.engine.end(place, EndReason::Stopped);
         if self.engine.current.place == Some(place) {
             self.engine.current.place = None;
@@ -462,7 +456,7 @@ impl<U> Stack<U> {
         let id = Some(timers.wheel.insert(deadline, u64::from(entry)));
         timers.serials += 1;
         let serial = timers.serials;
-        let timer = AppTimer { flow, handler, token, delay, id, serial };
+        let timer = AppTimer { flow, handler, token, delay, deadline, id, serial };
         if entry as usize == timers.entries.len() {
             timers.entries.push(timer);
         } else {

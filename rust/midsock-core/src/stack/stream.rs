@@ -7,7 +7,7 @@ use super::{Engine, Feed};
 use crate::config::Timeouts;
 use crate::event::{Event, EventDetail, Hook, Kind, Program};
 use crate::flow::{Flow, FlowExtra, Trouble};
-use crate::reassembly::{Gap, Stream};
+use crate::reassembly::{Gap, Piece, Stream};
 use crate::tcp::{Anomaly, Details, Endpoint, Flags, Seq};
 use crate::wire::Segment;
 use crate::{Nanos, Side};
@@ -181,8 +181,12 @@ impl<U> Engine<U> {
                 self.current.fresh = Some(Fresh { side, offset, start, length: told as u32 });
             }
         } else {
-            let policy = stream.overlap.unwrap_or(settings.overlap);
-            let inserted = stream.held.insert(offset, length, known, policy);
+            let policy = intake.details.overlap;
+            // As it was sent, it may begin before the head, and even before the stream.
+            let start = (head as i64).saturating_add(ahead);
+            let sent = start..start + i64::from(segment.length);
+            let piece = Piece { sent, offset, length, data: known };
+            let inserted = stream.held.take_in(&piece, policy, head, None);
             if offset > head && inserted.fresh > 0 {
                 let count = &mut intake.trouble.get_or_insert_default().out_of_order[side.index()];
                 *count = count.saturating_add(1);
@@ -214,6 +218,7 @@ impl<U> Engine<U> {
             } else if !endpoint.flags.any(Flags::LACKING) {
                 endpoint.flags.set(Flags::LACKING | Flags::STREAM);
                 details.stream.get_or_insert_default().lacking_since = now;
+                extra.history.note_gap(side);
                 begins = true;
             } else if is_overdue(details, now, &self.config.timeouts) {
                 self.settle(place, side, Holes::Acknowledged);
@@ -323,9 +328,7 @@ impl<U> Engine<U> {
             is_full = excess > 0;
             if is_full {
                 stream.backlog.consume(excess);
-                let count =
-                    &mut extra.trouble.get_or_insert_default().anomalies[Anomaly::UnreadFull as usize];
-                *count = count.saturating_add(1);
+                extra.trouble.get_or_insert_default().anomalies.note(Anomaly::UnreadFull);
             }
         } else {
             stream.backlog.clear();
@@ -382,8 +385,7 @@ fn is_overdue(details: &Details, now: Nanos, timeouts: &Timeouts) -> bool {
 
 impl Intake<'_> {
     fn note(&mut self, anomaly: Anomaly) {
-        let count = &mut self.trouble.get_or_insert_default().anomalies[anomaly as usize];
-        *count = count.saturating_add(1);
+        self.trouble.get_or_insert_default().anomalies.note(anomaly);
         self.news.push(News::Anomaly(self.side, anomaly));
     }
 

@@ -1,12 +1,17 @@
 //! What time brings about.
 
-use super::{Engine, Upcall};
+use std::time::Duration;
+
+use super::{Engine, Upcall, fragments};
 use crate::event::{Event, EventDetail, HandlerId, Hook, Kind};
 use crate::flow::{EndReason, FlowFlags, FlowId, TimerId, TimerWheel};
 use crate::reassembly::Stream;
 use crate::stack::Call;
 use crate::tcp::Flags;
 use crate::{Nanos, Side};
+
+/// The longest time that is waited for packets.
+const WAIT: Duration = Duration::from_millis(100);
 
 /// A timer that the application set.
 #[derive(Clone, Copy)]
@@ -17,6 +22,8 @@ pub(super) struct AppTimer {
     pub(super) token: u64,
     /// How long after it was set it is due.
     pub(super) delay: Nanos,
+    /// When it is due.
+    pub(super) deadline: Nanos,
     /// Its timer in the wheel; none for an unused entry.
     pub(super) id: Option<TimerId>,
     /// Told apart from earlier timers of the same entry.
@@ -38,15 +45,37 @@ pub(super) struct AppTimers {
 impl AppTimers {
     /// The first packet says what time it is: timers that were set before count from then.
     pub(super) fn begin(&mut self, now: Nanos) {
-        for timer in &self.entries {
+        for timer in &mut self.entries {
             if let Some(id) = timer.id {
-                self.wheel.reset(id, now.saturating_add(timer.delay));
+                timer.deadline = now.saturating_add(timer.delay);
+                self.wheel.reset(id, timer.deadline);
             }
         }
     }
 }
 
 impl<U> Engine<U> {
+    /// How long to wait for packets before timers are looked at again.
+    pub(super) fn patience(&self) -> Duration {
+        let due = [self.table.wheel.next_due(), self.timers.wheel.next_due(), Some(self.endings.due)];
+        let due = due.into_iter().flatten().min().unwrap_or(Nanos::MAX).min(self.translations.due());
+        let until = due.saturating_sub(self.now).max(0) as u64;
+        Duration::from_nanos(until).min(WAIT)
+    }
+
+    /// No packet came, and the clock of a live port says what time it is.
+    pub(super) fn idle(&mut self, now: Nanos) {
+        if self.now == Nanos::MIN {
+            self.timers.begin(now);
+        }
+        self.now = self.now.max(now);
+        // No packet is at hand.
+        self.current.place = None;
+        if self.is_due() {
+            self.run_timers();
+        }
+    }
+
     /// Whether anything is due.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
@@ -60,9 +89,16 @@ impl<U> Engine<U> {
         let mut fired = std::mem::take(&mut self.timers.fired);
         self.table.wheel.advance(self.now, &mut fired);
         for place in fired.drain(..) {
-            self.look_after(place as u32);
+            if place == fragments::TIMER {
+                self.expire_fragments();
+            } else {
+                self.look_after(place as u32);
+            }
         }
         self.timers.wheel.advance(self.now, &mut fired);
+        let entries = &self.timers.entries;
+        // The wheel tells timers apart by its ticks only.
+        fired.sort_by_key(|entry| (entries[*entry as usize].deadline, entries[*entry as usize].serial));
         for entry in fired.drain(..) {
             self.fire_timer(entry as u32);
         }
@@ -78,7 +114,8 @@ impl<U> Engine<U> {
     /// timer anew.
     fn look_after(&mut self, place: u32) {
         self.table.extra_mut(place).timer = None;
-        if self.table.flow(place).reason == Some(EndReason::Stopped) {
+        let flow = self.table.flow(place);
+        if flow.reason == Some(EndReason::Stopped) || flow.flags.any(FlowFlags::CUT) {
             if self.idle_deadline(place) <= self.now {
                 return self.free(place);
             }
@@ -104,7 +141,7 @@ impl<U> Engine<U> {
         let timeouts = &self.config.timeouts;
         let idle = if !flow.flags.any(FlowFlags::SETUP) {
             timeouts.opening
-        } else if flow.ends.iter().any(|end| end.flags.any(Flags::FIN)) {
+        } else if flow.flags.any(FlowFlags::CUT) || flow.ends.iter().any(|end| end.flags.any(Flags::FIN)) {
             timeouts.closing
         } else {
             timeouts.established

@@ -268,7 +268,9 @@ fn keep_alives_and_window_probes_are_counted_apart() {
     talk.ack(Server);
     talk.window = 1000;
     talk.again(Client, -1, b"").again(Client, -1, b"");
-    let records = expect(&talk, &["START client", "SETUP client", "NEW_DATA client 0+5 hello", "END end"]);
+    let shrunk = "ANOMALY server window_shrunk";
+    let records =
+        expect(&talk, &["START client", "SETUP client", "NEW_DATA client 0+5 hello", shrunk, "END end"]);
     assert_eq!((records[0].sides[0].keep_alives, records[0].sides[0].window_probes), (2, 2));
     assert_eq!(records[0].sides[0].rexmits.total(), 0);
 }
@@ -281,7 +283,14 @@ fn data_on_a_syn_belongs_to_the_stream() {
         .send(Client, ACK, 1006, 5001, b"!");
     expect(
         &talk,
-        &["START client", "NEW_DATA client 0+5 early", "SETUP client", "NEW_DATA client 5+1 !", "END end"],
+        &[
+            "START client",
+            "ANOMALY client syn_with_data",
+            "NEW_DATA client 0+5 early",
+            "SETUP client",
+            "NEW_DATA client 5+1 !",
+            "END end",
+        ],
     );
     // A server that does not take it acknowledges the SYN alone.
     let mut talk = Talk::new();
@@ -292,6 +301,7 @@ fn data_on_a_syn_belongs_to_the_stream() {
         &talk,
         &[
             "START client",
+            "ANOMALY client syn_with_data",
             "NEW_DATA client 0+5 early",
             "REXMIT client data 5 partial",
             "SETUP client",
@@ -308,7 +318,16 @@ fn both_ends_may_open_at_once() {
     talk.send(Client, SYN_ACK, 1000, 5001, b"").send(Server, SYN_ACK, 5000, 1001, b"");
     talk.next = [1001, 5001];
     talk.say(Client, b"hi").close();
-    let records = expect(&talk, &["START client", "SETUP server", "NEW_DATA client 0+2 hi", "END closed"]);
+    let records = expect(
+        &talk,
+        &[
+            "START client",
+            "ANOMALY server simultaneous_open",
+            "SETUP server",
+            "NEW_DATA client 0+2 hi",
+            "END closed",
+        ],
+    );
     assert!(records[0].handshake);
 }
 

@@ -2,8 +2,11 @@
 
 mod end;
 mod events;
+mod fragments;
 mod handshake;
 mod hostile;
+mod inline;
+mod overlap;
 mod random;
 mod reuse;
 mod stream;
