@@ -29,6 +29,11 @@ impl Batch {
     pub(crate) fn new(rows: RecordBatch) -> Batch {
         Batch { rows }
     }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.num_rows()
+    }
 }
 
 #[pymethods]

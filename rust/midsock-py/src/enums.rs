@@ -1,9 +1,9 @@
 //! The enumerations of the package: defined in Python, so that they are real `enum.IntEnum`s, with the core's numbers.
 
-use midsock_core::Side;
 use midsock_core::event::Hook;
 use midsock_core::flow::EndReason;
 use midsock_core::tcp::{Anomaly, RexmitKind, State};
+use midsock_core::{Side, Verdict};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,6 +16,7 @@ struct Members {
     rexmit: Vec<Py<PyAny>>,
     anomaly: Vec<Py<PyAny>>,
     hook: Vec<Py<PyAny>>,
+    verdict: Vec<Py<PyAny>>,
 }
 
 static MEMBERS: PyOnceLock<Members> = PyOnceLock::new();
@@ -34,6 +35,7 @@ fn members(py: Python<'_>) -> PyResult<&'static Members> {
             rexmit: list("RexmitKind", RexmitKind::ALL.len())?,
             anomaly: list("Anomaly", Anomaly::ALL.len())?,
             hook: list("Hook", Hook::ALL.len())?,
+            verdict: list("Verdict", Verdict::ALL.len())?,
         })
     })
 }
@@ -60,6 +62,19 @@ pub(crate) fn anomaly(py: Python<'_>, anomaly: Anomaly) -> PyResult<Py<PyAny>> {
 
 pub(crate) fn hook(py: Python<'_>, hook: Hook) -> PyResult<Py<PyAny>> {
     Ok(members(py)?.hook[hook as usize].clone_ref(py))
+}
+
+/// Name, severity and description of each anomaly, in the order of its number: what [`anomaly`]'s class must say, too.
+#[pyfunction]
+pub(crate) fn anomalies() -> Vec<(&'static str, &'static str, &'static str)> {
+    let row = |anomaly: Anomaly| (anomaly.name(), anomaly.severity().name(), anomaly.description());
+    Anomaly::ALL.into_iter().map(row).collect()
+}
+
+/// A verdict, if the object is one; its members are the same objects always.
+pub(crate) fn to_verdict(object: &Bound<'_, PyAny>) -> PyResult<Option<Verdict>> {
+    let known = members(object.py())?.verdict.iter().position(|member| member.is(object));
+    Ok(known.map(|place| Verdict::ALL[place]))
 }
 
 /// A side, given by its number.

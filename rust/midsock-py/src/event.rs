@@ -2,11 +2,14 @@
 
 use midsock_core::Upcall;
 use midsock_core::event::{EventDetail, Field, Kind, Type, Value};
+use midsock_core::inline::Replaced;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::edit::{Wanted, to_header_field};
+use crate::error::modify_error;
 use crate::expr::to_field;
 use crate::stack::Stack;
 use crate::{enums, sock};
@@ -39,6 +42,7 @@ pub(crate) fn to_python(py: Python<'_>, field: Field, value: Option<Value<'_>>) 
             let text: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             PyString::new(py, &text.join(":")).into_any().unbind()
         }
+        Some(Value::Text(text)) => PyString::new(py, text).into_any().unbind(),
         Some(Value::Bytes(bytes)) => PyBytes::new(py, bytes).into_any().unbind(),
     })
 }
@@ -195,6 +199,35 @@ impl Event {
     /// Any field, given as such or by its name; `None` where it does not apply.
     fn __getitem__(&self, py: Python<'_>, field: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.ask(py, to_field(field)?)
+    }
+
+    /// Between two ports: sets a header field of the packet at hand, in place, with checksums mended by the difference.
+    fn set(&self, py: Python<'_>, field: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (field, wanted) = (to_header_field(field)?, Wanted::extract(value)?);
+        let mut state = self.stack.get().lock(py);
+        self.check(state.serial)?;
+        let done = state.core_mut()?.set_field(&self.upcall, field, wanted.value());
+        done.map_err(|error| modify_error(&error))
+    }
+
+    /// Between two ports: replaces `payload[start:stop]` of the packet at hand by data of any length. Returns false if the
+    /// packet repeats bytes that went out before: then they go out as they did.
+    #[pyo3(signature = (data, start=0, stop=None))]
+    fn replace(&self, py: Python<'_>, data: &[u8], start: isize, stop: Option<isize>) -> PyResult<bool> {
+        let mut state = self.stack.get().lock(py);
+        self.check(state.serial)?;
+        let length = state.core()?.field(&self.upcall, Field::TcpLength, |value| match value {
+            Some(Value::Int(length)) => length as usize,
+            _ => 0,
+        });
+        // As a slice does.
+        let place = |at: isize| match usize::try_from(at) {
+            Ok(at) => at.min(length),
+            Err(_) => length.saturating_sub(at.unsigned_abs()),
+        };
+        let (start, stop) = (place(start), stop.map_or(length, place));
+        let done = state.core_mut()?.replace(&self.upcall, start..stop.max(start), data);
+        Ok(done.map_err(|error| modify_error(&error))? != Replaced::Repeated)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

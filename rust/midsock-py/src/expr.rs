@@ -76,7 +76,7 @@ fn network(text: &str) -> PyResult<IpNet> {
     })
 }
 
-fn mac(text: &str) -> PyResult<Vec<u8>> {
+pub(crate) fn mac(text: &str) -> PyResult<Vec<u8>> {
     let parts: Result<Vec<u8>, _> = text.split([':', '-']).map(|part| u8::from_str_radix(part, 16)).collect();
     parts
         .ok()
@@ -87,6 +87,11 @@ fn mac(text: &str) -> PyResult<Vec<u8>> {
 /// Text of an address, given as such or as an object of `ipaddress`.
 fn address_text(object: &Bound<'_, PyAny>) -> PyResult<String> {
     Ok(object.str()?.to_str()?.to_owned())
+}
+
+/// Bytes, given as such or, if they are text, as that.
+fn bytes_of(object: &Bound<'_, PyAny>, is_text: bool) -> PyResult<Vec<u8>> {
+    if is_text { Ok(object.extract::<String>()?.into_bytes()) } else { object.extract() }
 }
 
 fn negated(expr: core::Expr, is_negated: bool) -> PyResult<core::Expr> {
@@ -113,9 +118,10 @@ impl Field {
                 };
                 negated(made(core::Expr::equals(self.field, bytes))?, is_ne)
             }
-            Type::Bytes if is_equality => {
-                negated(made(core::Expr::equals(self.field, other.extract()?))?, is_ne)
-            }
+            Type::Bytes | Type::Text if is_equality => negated(
+                made(core::Expr::equals(self.field, bytes_of(other, self.field.ty() == Type::Text)?))?,
+                is_ne,
+            ),
             _ => {
                 let number: i128 = other.extract().map_err(|_| {
                     PyTypeError::new_err(format!("{} cannot be compared with {other:?}", self.field.name()))
@@ -197,13 +203,23 @@ impl Field {
     }
 
     /// These bytes occur in it.
-    fn contains(&self, bytes: &[u8]) -> PyResult<Expr> {
-        Ok(Expr { expr: Arc::new(made(core::Expr::contains(self.field, bytes))?) })
+    fn contains(&self, bytes: &Bound<'_, PyAny>) -> PyResult<Expr> {
+        Ok(Expr {
+            expr: Arc::new(made(core::Expr::contains(
+                self.field,
+                &bytes_of(bytes, self.field.ty() == Type::Text)?,
+            ))?),
+        })
     }
 
     /// It starts with these bytes.
-    fn startswith(&self, bytes: Vec<u8>) -> PyResult<Expr> {
-        Ok(Expr { expr: Arc::new(made(core::Expr::starts_with(self.field, bytes))?) })
+    fn startswith(&self, bytes: &Bound<'_, PyAny>) -> PyResult<Expr> {
+        Ok(Expr {
+            expr: Arc::new(made(core::Expr::starts_with(
+                self.field,
+                bytes_of(bytes, self.field.ty() == Type::Text)?,
+            ))?),
+        })
     }
 
     /// A regular expression over bytes, in the syntax of Rust's `regex` crate, matches somewhere in it. The search

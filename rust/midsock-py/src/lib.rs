@@ -13,17 +13,25 @@
 
 mod batch;
 mod buffer;
+mod edit;
 mod enums;
 mod error;
 mod event;
 mod event_type;
 mod expr;
+mod interfaces;
 mod memory;
 mod monitor;
+mod options;
+mod port;
 mod record;
+mod rights;
 mod sock;
 mod stack;
+mod timer;
+mod transfer;
 mod upcall;
+mod verdicts;
 mod writer;
 
 use pyo3::prelude::*;
@@ -34,6 +42,8 @@ mod _midsock {
     #[pymodule_export]
     use super::batch::{Batch, Column};
     #[pymodule_export]
+    use super::enums::anomalies;
+    #[pymodule_export]
     use super::error::{FilterError, FlowEndedError, PortError};
     #[pymodule_export]
     use super::event::Event;
@@ -42,15 +52,23 @@ mod _midsock {
     #[pymodule_export]
     use super::expr::{Expr, Field};
     #[pymodule_export]
+    use super::interfaces::interfaces;
+    #[pymodule_export]
     use super::memory::MemoryPort;
     #[pymodule_export]
     use super::monitor::{Counter, MonitorSocket};
     #[pymodule_export]
     use super::record::FlowRecord;
     #[pymodule_export]
-    use super::sock::{Endpoint, FlowSocket, Timer};
+    use super::rights::{drop_rights, drop_rights_at_run};
+    #[pymodule_export]
+    use super::sock::{Endpoint, FlowSocket};
     #[pymodule_export]
     use super::stack::Stack;
+    #[pymodule_export]
+    use super::timer::Timer;
+    #[pymodule_export]
+    use super::transfer::{Capture, Replay};
     #[pymodule_export]
     use super::upcall::Pull;
     #[pymodule_export]

@@ -80,6 +80,8 @@ impl FlowRecord {
             "rexmit": Value::Object(rexmits.into_iter().collect()),
             "gaps": named(&|side| side.gaps.iter().map(|gap| json!([gap.offset, gap.length])).collect()),
             "anomalies": anomalies,
+            "conn_state": record.conn_state.name(),
+            "history": record.history,
         });
         if record.sides.iter().any(|side| side.digest.is_some()) {
             json["stream"] = named(&|side| match &side.digest {
@@ -152,6 +154,19 @@ impl FlowRecord {
     #[getter]
     fn reason(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.record.reason.map(|reason| enums::reason(py, reason)).transpose()
+    }
+
+    /// How the connection stands, as Zeek's `conn_state` has it.
+    #[getter]
+    fn conn_state(&self) -> &'static str {
+        self.record.conn_state.name()
+    }
+
+    /// What the connection went through, as Zeek's `history` has it: a letter for each kind of thing, upper case for what
+    /// the client sent.
+    #[getter]
+    fn history(&self) -> &str {
+        &self.record.history
     }
 
     /// SYN, SYN/ACK and the acknowledgement of the latter were seen.

@@ -1,22 +1,25 @@
-//! The socket of a flow, its two endpoints, and timers.
+//! The socket of a flow, and its two endpoints.
 
 use std::sync::OnceLock;
 
+use midsock_core::Side;
 use midsock_core::event::{End, EndField, Field, Registration, Value};
 use midsock_core::flow::{FlowId, FlowRecord as Record, SideRecord};
-use midsock_core::{Nanos, Side, TimerHandle};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::edit::to_address;
 use crate::enums;
-use crate::error::{no_flow, registry_error};
+use crate::error::{inline_error, modify_error, no_flow, registry_error};
 use crate::event::to_python;
 use crate::event_type::EventType;
 use crate::monitor::{decorate, to_registration};
+use crate::options::to_overlap;
 use crate::record::FlowRecord;
-use crate::stack::{Stack, to_overlap};
+use crate::stack::Stack;
+use crate::timer::Timer;
 
 /// A flow's socket: the same object for the flow's whole life.
 ///
@@ -85,6 +88,19 @@ impl FlowSocket {
         state.core()?.flow_field(self.id, field, live).map_err(no_flow)
     }
 
+    fn ask_text(
+        &self,
+        py: Python<'_>,
+        field: Field,
+        ended: impl FnOnce(&Record) -> String,
+    ) -> PyResult<String> {
+        let live = |value: Option<Value<'_>>| match value {
+            Some(Value::Text(text)) => text.to_owned(),
+            _ => String::new(),
+        };
+        self.ask(py, field, live, ended)
+    }
+
     fn ask_int(&self, py: Python<'_>, field: Field, ended: impl FnOnce(&Record) -> u64) -> PyResult<u64> {
         let live = |value: Option<Value<'_>>| match value {
             Some(Value::Int(value)) => value,
@@ -151,6 +167,19 @@ impl FlowSocket {
         Ok(self.ask_int(py, Field::FlowHandshake, |record| record.handshake.into())? != 0)
     }
 
+    /// How the connection stands, as Zeek's `conn_state` has it.
+    #[getter]
+    fn conn_state(&self, py: Python<'_>) -> PyResult<String> {
+        self.ask_text(py, Field::FlowConnState, |record| record.conn_state.name().to_owned())
+    }
+
+    /// What the connection went through, as Zeek's `history` has it: a letter for each kind of thing, upper case for what
+    /// the client sent.
+    #[getter]
+    fn history(&self, py: Python<'_>) -> PyResult<String> {
+        self.ask_text(py, Field::FlowHistory, |record| record.history.to_string())
+    }
+
     /// Whether it has ended: its streams can be neither read nor steered any more.
     #[getter]
     fn ended(&self, py: Python<'_>) -> PyResult<bool> {
@@ -208,6 +237,40 @@ impl FlowSocket {
         let mut state = self.stack.get().lock(py);
         let id = crate::monitor::define(&mut state, py, &event.definition)?;
         state.core_mut()?.raise(self.id, id).map_err(no_flow)
+    }
+
+    /// Drops whatever comes of the flow from now on, the packet at hand included. Its end is told as stopped.
+    fn drop(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.stack.get().lock(py);
+        state.core_mut()?.drop_flow(self.id).map_err(|error| inline_error(&error))
+    }
+
+    /// Sends both ends a RST, and answers with one whatever comes of the flow from now on, which is dropped. Its end is
+    /// told as reset.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.stack.get().lock(py);
+        state.core_mut()?.reset(self.id).map_err(|error| inline_error(&error))
+    }
+
+    /// Gives its ends other addresses and ports, pairs such as `("10.0.0.1", 4000)`, as they are beyond the stack: the
+    /// server sees `client`, and what the client sends goes to `server`. Packets that come back are the flow's, and here
+    /// it keeps its own addresses.
+    #[pyo3(signature = (*, client=None, server=None))]
+    fn translate(
+        &self,
+        py: Python<'_>,
+        client: Option<&Bound<'_, PyAny>>,
+        server: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let ends = [client.map(to_address).transpose()?, server.map(to_address).transpose()?];
+        let mut state = self.stack.get().lock(py);
+        for (side, address) in Side::BOTH.into_iter().zip(ends) {
+            if let Some(address) = address {
+                let done = state.core_mut()?.translate(self.id, side, address);
+                done.map_err(|error| modify_error(&error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Stops watching the flow: its state is freed at once, its end is told, and later packets of it only pass.
@@ -430,6 +493,23 @@ impl Endpoint {
         self.with_core(py, |core, flow, side| core.read(flow, side, limit, |bytes| PyBytes::new(py, bytes)))
     }
 
+    /// Between two ports: puts bytes into its stream, behind all that it has sent so far, for the other end to receive. It
+    /// never learns of them itself.
+    fn inject(&self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
+        let sock = self.sock.get();
+        let mut state = sock.stack.get().lock(py);
+        state.core_mut()?.inject(sock.id, self.side, data).map_err(|error| modify_error(&error))
+    }
+
+    /// Between two ports: lets nothing of its stream pass that would leave a hole behind (or does no more), so that
+    /// whatever is in it can be replaced by data of another length. What comes early is withheld until it is sent again.
+    #[pyo3(signature = (on=true))]
+    fn keep_order(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        let sock = self.sock.get();
+        let mut state = sock.stack.get().lock(py);
+        state.core_mut()?.keep_order(sock.id, self.side, on).map_err(|error| modify_error(&error))
+    }
+
     /// Like `read`, but leaves the bytes unread.
     #[pyo3(signature = (n=None))]
     fn peek<'py>(&self, py: Python<'py>, n: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
@@ -496,7 +576,9 @@ impl Endpoint {
         self.with_core(py, |core, flow, side| core.set_buffer(flow, side, bytes))
     }
 
-    /// How overlap between its segments is settled: `first` or `last`.
+    /// How overlap between its segments is settled: the receiver's operating system, or `first` or `last`. One of
+    /// `first last bsd bsd_right linux old_linux solaris old_solaris windows windows2k3 vista macos irix hpux10
+    /// hpux11`.
     #[getter]
     fn overlap(&self, py: Python<'_>) -> PyResult<&'static str> {
         self.with_core(py, |core, flow, side| Ok(core.settings(flow, side)?.overlap.name()))
@@ -514,44 +596,5 @@ impl Endpoint {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.sock)
-    }
-}
-
-/// A timer that was set.
-#[pyclass(frozen, module = "midsock")]
-pub(crate) struct Timer {
-    stack: Py<Stack>,
-    handle: TimerHandle,
-}
-
-impl Timer {
-    pub(crate) fn set(
-        stack: &Bound<'_, Stack>,
-        flow: Option<FlowId>,
-        seconds: f64,
-        handler: Option<&Bound<'_, PyAny>>,
-        token: u64,
-    ) -> PyResult<Timer> {
-        if !(seconds.is_finite() && seconds >= 0.0) {
-            return Err(PyValueError::new_err("a timer's delay is 0 seconds or more"));
-        }
-        let mut state = stack.get().lock(stack.py());
-        let handler = handler.map(|handler| state.handlers.add_once(handler));
-        let delay = (seconds * 1e9) as Nanos;
-        let handle = state.core_mut()?.set_timer(flow, delay, handler, token).map_err(no_flow)?;
-        Ok(Timer { stack: stack.clone().unbind(), handle })
-    }
-}
-
-#[pymethods]
-impl Timer {
-    /// Takes it back; returns whether it had still to fire.
-    fn cancel(&self, py: Python<'_>) -> PyResult<bool> {
-        let mut state = self.stack.get().lock(py);
-        Ok(state.core_mut()?.cancel_timer(self.handle))
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.stack)
     }
 }

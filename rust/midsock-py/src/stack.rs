@@ -1,15 +1,15 @@
 //! The stack as Python sees it, and the loop that runs it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use midsock_core::event::{MonitorKind, StreamSettings};
-use midsock_core::port::{self, Port};
-use midsock_core::reassembly::Overlap;
+use midsock_core::port::PortStatistics;
 use midsock_core::scope::Scope;
 use midsock_core::wire::Malformed;
-use midsock_core::{ChecksumPolicy, Config, FullPolicy, Nanos, Step, Timeouts};
+use midsock_core::{ChecksumPolicy, Config, FailurePolicy, FullPolicy, Step, VlanPolicy};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -17,11 +17,16 @@ use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 
 use crate::batch::Batch;
-use crate::error::{port_error, scope_error};
-use crate::memory::MemoryPort;
+use crate::error::{inline_error, port_error, scope_error};
 use crate::monitor::MonitorSocket;
+use crate::options::{
+    choice, deadline, fragment_counters, port_statistics, to_decoder, to_fragment_overlap, to_hosts,
+    to_overlap, to_timeouts,
+};
+use crate::port::Given;
 use crate::record::FlowRecord;
-use crate::sock::{FlowSocket, Timer};
+use crate::sock::FlowSocket;
+use crate::timer::Timer;
 use crate::upcall::Handlers;
 
 /// The core's stack, which keeps a flow's socket with the flow.
@@ -36,6 +41,8 @@ pub(crate) struct State {
     /// Records of freed flows, if anybody takes them.
     records: VecDeque<midsock_core::flow::FlowRecord>,
     wants_records: bool,
+    /// The input is over, and all that it led to was told.
+    is_over: bool,
 }
 
 impl State {
@@ -64,15 +71,22 @@ fn closed() -> PyErr {
 #[pyclass(frozen, subclass, module = "midsock")]
 pub(crate) struct Stack {
     state: Mutex<State>,
-    source: String,
+    /// What its ports are called.
+    names: Vec<String>,
     logs_errors: bool,
     is_running: AtomicBool,
     stops: AtomicBool,
-    errors: std::sync::atomic::AtomicU64,
+    finishes: AtomicBool,
+    /// Threads that wait for the state while the stack runs.
+    waiting: AtomicUsize,
+    errors: AtomicU64,
 }
 
-/// Bursts after which signals are looked at though no handler ran: a few milliseconds' work.
-const BURSTS_PER_SIGNAL_CHECK: u32 = 64;
+/// How long the stack runs before it looks at signals though no handler ran.
+const SIGNAL_CHECK: Duration = Duration::from_millis(5);
+
+/// How long the stack, which runs, lets other threads that wait for its state go first.
+const COURTESY: Duration = Duration::from_millis(2);
 
 /// What the detached loop brought back.
 enum Progress {
@@ -81,71 +95,53 @@ enum Progress {
     Chores,
 }
 
-fn seconds(name: &str, value: f64) -> PyResult<Nanos> {
-    if value.is_finite() && value >= 0.0 {
-        Ok((value * 1e9) as Nanos)
-    } else {
-        Err(PyValueError::new_err(format!("{name} is a time in seconds, 0 or more, not {value}")))
-    }
-}
-
-fn to_timeouts(given: Option<&Bound<'_, PyDict>>) -> PyResult<Timeouts> {
-    let mut timeouts = Timeouts::default();
-    for (name, value) in given.into_iter().flatten() {
-        let (name, value): (String, f64) = (name.extract()?, value.extract()?);
-        let place = match name.as_str() {
-            "opening" => &mut timeouts.opening,
-            "established" => &mut timeouts.established,
-            "closing" => &mut timeouts.closing,
-            "linger" => &mut timeouts.linger,
-            "gap" => &mut timeouts.gap,
-            _ => {
-                return Err(PyValueError::new_err(format!(
-                    "there is no timeout {name:?}: choose opening, established, closing, linger or gap"
-                )));
-            }
-        };
-        *place = seconds(&name, value)?;
-    }
-    Ok(timeouts)
-}
-
-fn choice<T>(what: &str, given: &str, choices: &[(&str, T)]) -> PyResult<T>
-where
-    T: Copy,
-{
-    let known = choices.iter().find(|(name, _)| *name == given);
-    known.map(|(_, value)| *value).ok_or_else(|| {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        PyValueError::new_err(format!("{what} is one of {}, not {given:?}", names.join(", ")))
-    })
-}
-
-pub(crate) fn to_overlap(name: &str) -> PyResult<Overlap> {
-    Overlap::from_name(name)
-        .ok_or_else(|| PyValueError::new_err(format!("overlap is one of first, last, not {name:?}")))
-}
-
 impl Stack {
-    /// Locks the state; waits detached, so that whoever holds it can attach.
+    /// Locks the state.
+    #[inline]
     pub(crate) fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
+        match self.state.try_lock() {
+            Ok(state) => state,
+            Err(error) => self.lock_slowly(py, error),
+        }
+    }
+
+    /// Waits for the lock detached, so that whoever holds it can attach.
+    #[cold]
+    fn lock_slowly<'s>(
+        &'s self,
+        py: Python<'_>,
+        error: TryLockError<MutexGuard<'s, State>>,
+    ) -> MutexGuard<'s, State> {
         // A panic elsewhere left no half-done Python object behind: the state is as good as before it.
-        self.state.lock_py_attached(py).unwrap_or_else(std::sync::PoisonError::into_inner)
+        if let TryLockError::Poisoned(state) = error {
+            return state.into_inner();
+        }
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let state = self.state.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        state
     }
 
     /// Runs the core without the interpreter until Python is needed.
-    fn run_detached(&self, py: Python<'_>) -> PyResult<Progress> {
+    fn run_detached(&self, py: Python<'_>, until: Option<Instant>) -> PyResult<Progress> {
         py.detach(|| {
-            let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let mut bursts = 0;
+            let start = Instant::now();
+            let check = until.map_or(start + SIGNAL_CHECK, |until| until.min(start + SIGNAL_CHECK));
+            // Locks are not fair: a stack that waits for packets would take its own back before anybody else wakes up.
+            while self.waiting.load(Ordering::Acquire) > 0 && start.elapsed() < COURTESY {
+                std::thread::sleep(Duration::from_micros(20));
+            }
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
                 let is_kept = state.wants_records;
                 let core = state.core.as_mut().ok_or_else(closed)?;
+                if self.finishes.load(Ordering::Relaxed) {
+                    core.finish();
+                }
                 match core.step().map_err(|error| port_error(&error))? {
                     Step::BurstEnd => {
-                        bursts += 1;
                         let chores = core.has_released() || is_kept && core.has_records();
-                        if chores || bursts >= BURSTS_PER_SIGNAL_CHECK || self.stops.load(Ordering::Relaxed) {
+                        if chores || Instant::now() >= check || self.stops.load(Ordering::Relaxed) {
                             return Ok(Progress::Chores);
                         }
                     }
@@ -182,15 +178,20 @@ impl Stack {
         py.check_signals()
     }
 
-    /// Runs until the pull has something, the stack is to stop, or the input is over; returns whether it is.
-    pub(crate) fn advance(slf: &Bound<'_, Self>, is_satisfied: impl Fn(&State) -> bool) -> PyResult<bool> {
+    /// Runs until `is_satisfied`, the stack is to stop, the time has come, or the input is over; returns whether it is.
+    pub(crate) fn advance(
+        slf: &Bound<'_, Self>,
+        until: Option<Instant>,
+        is_satisfied: impl Fn(&State) -> bool,
+    ) -> PyResult<bool> {
         let (py, stack) = (slf.py(), slf.get());
+        crate::rights::at_run(py)?;
         if stack.is_running.swap(true, Ordering::AcqRel) {
             return Err(PyRuntimeError::new_err(
                 "the stack is running already: a handler cannot run it, and neither can a second thread",
             ));
         }
-        let result = stack.advance_inner(slf, py, is_satisfied);
+        let result = stack.advance_inner(slf, py, until, is_satisfied);
         stack.is_running.store(false, Ordering::Release);
         result
     }
@@ -199,11 +200,12 @@ impl Stack {
         &self,
         slf: &Bound<'_, Self>,
         py: Python<'_>,
+        until: Option<Instant>,
         is_satisfied: impl Fn(&State) -> bool,
     ) -> PyResult<bool> {
         let mut event = None;
         loop {
-            let mut step = match self.run_detached(py)? {
+            let mut step = match self.run_detached(py, until)? {
                 Progress::Chores => Step::BurstEnd,
                 Progress::Step(step) => step,
             };
@@ -213,11 +215,12 @@ impl Stack {
                     Step::Upcall(upcall) => crate::upcall::call(slf, upcall, &mut event)?,
                     Step::Batch(id, rows) => {
                         let target = self.lock(py).handlers.batch(py, id);
-                        crate::upcall::deliver(slf, target, Batch::new(rows))?;
+                        crate::upcall::deliver(slf, id, target, Batch::new(rows))?;
                     }
                     Step::BurstEnd | Step::Idle => break,
                     Step::End => {
                         self.end_burst(py)?;
+                        self.lock(py).is_over = true;
                         return Ok(true);
                     }
                 }
@@ -227,10 +230,23 @@ impl Stack {
                 step = self.step_attached(py)?;
             }
             self.end_burst(py)?;
-            if self.stops.swap(false, Ordering::Relaxed) || is_satisfied(&self.lock(py)) {
+            if self.stops.swap(false, Ordering::Relaxed)
+                || is_satisfied(&self.lock(py))
+                || until.is_some_and(|until| Instant::now() >= until)
+            {
                 return Ok(false);
             }
         }
+    }
+
+    /// Whether packets go from one port to another, so that handlers decide on them.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.names.len() > 1
+    }
+
+    /// The ports' names, as they are written in Python.
+    fn ports(&self) -> String {
+        self.names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
     }
 
     /// An exception of a handler: it stops the stack, or is logged.
@@ -252,20 +268,30 @@ impl Stack {
 #[pymethods]
 impl Stack {
     #[new]
-    #[pyo3(signature = (source, *, checksum="auto", midstream=false, max_flows=10_000_000, when_full="evict",
-                        max_reassembly=1 << 30, timeouts=None, on_error="raise", seed=None))]
+    #[pyo3(signature = (source, sink=None, *, checksum="auto", midstream=false, max_flows=10_000_000, when_full="evict",
+                        max_reassembly=1 << 30, max_fragments=1 << 24, fragment_overlap=None,
+                        decapsulate=None, max_layers=32, vlans="separate", timeouts=None, on_error="raise", on_failure="open", seed=None,
+                        hosts=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     fn new(
         py: Python<'_>,
         source: &Bound<'_, PyAny>,
+        sink: Option<&Bound<'_, PyAny>>,
         checksum: &str,
         midstream: bool,
         max_flows: u64,
         when_full: &str,
         max_reassembly: u64,
+        max_fragments: u64,
+        fragment_overlap: Option<&str>,
+        decapsulate: Option<&Bound<'_, PyAny>>,
+        max_layers: u8,
+        vlans: &str,
         timeouts: Option<&Bound<'_, PyDict>>,
         on_error: &str,
+        on_failure: &str,
         seed: Option<u64>,
+        hosts: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Stack> {
         let checksums = [
             ("verify", ChecksumPolicy::Verify),
@@ -282,36 +308,55 @@ impl Stack {
                 &[("evict", FullPolicy::Evict), ("ignore", FullPolicy::Ignore)],
             )?,
             max_reassembly,
+            max_fragments,
+            fragment_overlap: fragment_overlap.map(to_fragment_overlap).transpose()?,
+            decoder: to_decoder(decapsulate, max_layers)?,
+            vlans: choice(
+                "vlans",
+                vlans,
+                &[("separate", VlanPolicy::Separate), ("ignore", VlanPolicy::Ignore)],
+            )?,
             timeouts: to_timeouts(timeouts)?,
             records: false,
             seed,
+            on_failure: choice(
+                "on_failure",
+                on_failure,
+                &[("open", FailurePolicy::Open), ("closed", FailurePolicy::Closed)],
+            )?,
+            hosts: to_hosts(hosts)?,
         };
         if max_flows == 0 {
             return Err(PyValueError::new_err("max_flows is at least 1"));
         }
         let logs_errors = choice("on_error", on_error, &[("raise", false), ("log", true)])?;
-        let (port, source): (Box<dyn Port>, String) = if let Ok(memory) = source.cast::<MemoryPort>() {
-            (memory.get().open()?, "memory".to_owned())
-        } else {
-            let name: String = py.import("os")?.call_method1("fspath", (source,))?.extract()?;
-            let port = py.detach(|| port::open(&name)).map_err(|error| port_error(&error))?;
-            (port, name)
+        let given = Given::extract(source)?;
+        let mut names = vec![given.name().to_owned()];
+        let core = match sink.map(Given::extract).transpose()? {
+            None => Core::new(given.open(py)?, config),
+            Some(other) => {
+                names.push(other.name().to_owned());
+                Core::inline(given.open_pair(other, py)?, config)
+            }
         };
-        let core = Core::new(port, config).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let core = core.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let state = State {
             core: Some(core),
             handlers: Handlers::default(),
             serial: 0,
             records: VecDeque::new(),
             wants_records: false,
+            is_over: false,
         };
         Ok(Stack {
             state: Mutex::new(state),
-            source,
+            names,
             logs_errors,
             is_running: AtomicBool::new(false),
             stops: AtomicBool::new(false),
-            errors: std::sync::atomic::AtomicU64::new(0),
+            finishes: AtomicBool::new(false),
+            waiting: AtomicUsize::new(0),
+            errors: AtomicU64::new(0),
         })
     }
 
@@ -351,14 +396,22 @@ impl Stack {
         Ok(monitor)
     }
 
-    /// Runs until the input is over or `stop` is called. Called again, it goes on where it stopped.
-    fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Stack::advance(slf, |_| false).map(drop)
+    /// Runs until the input is over, `stop` is called, or `timeout` seconds of the clock have passed, to about a tenth of
+    /// a second. Returns whether the input is over. Called again, it goes on where it stopped.
+    #[pyo3(signature = (timeout=None))]
+    fn run(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<bool> {
+        Stack::advance(slf, deadline(timeout)?, |_| false)
     }
 
     /// Makes `run` return once the handler at work is done; a later `run` goes on.
     fn stop(&self) {
         self.stops.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes no more packets: ends every flow as at the end of the input, which the stack that runs, or `run` called
+    /// next, still tells. It can be called from a signal handler.
+    fn finish(&self) {
+        self.finishes.store(true, Ordering::Relaxed);
     }
 
     /// Closes the port and frees everything. A closed stack can do nothing more.
@@ -394,14 +447,28 @@ impl Stack {
         Ok(())
     }
 
-    /// Runs until records are there; an empty list once the input is over.
-    fn _next_records(slf: &Bound<'_, Self>) -> PyResult<Vec<FlowRecord>> {
+    /// Whether the input is over, and all that it led to was told.
+    #[getter]
+    fn ended(&self, py: Python<'_>) -> bool {
+        self.lock(py).is_over
+    }
+
+    /// Runs until records are there; an empty list once the input is over or `timeout` seconds have passed.
+    #[pyo3(signature = (timeout=None))]
+    fn _next_records(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Vec<FlowRecord>> {
         let (py, stack) = (slf.py(), slf.get());
         if stack.lock(py).records.is_empty() {
-            Stack::advance(slf, |state| !state.records.is_empty())?;
+            Stack::advance(slf, deadline(timeout)?, |state| !state.records.is_empty())?;
         }
         let records = std::mem::take(&mut stack.lock(py).records);
         Ok(records.into_iter().map(FlowRecord::new).collect())
+    }
+
+    /// Sends a frame out of a port, the first by default: within a handler, behind the packet at hand and ahead of all
+    /// that follows.
+    #[pyo3(signature = (frame, port=0))]
+    fn inject(&self, py: Python<'_>, frame: &[u8], port: usize) -> PyResult<()> {
+        self.lock(py).core_mut()?.inject_frame(port, frame).map_err(|error| inline_error(&error))
     }
 
     /// Sets a timer that calls `handler(None, event)` once `seconds` of packet time have passed.
@@ -413,18 +480,20 @@ impl Stack {
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let state = self.lock(py);
         let core = state.core()?;
-        let (stack, flows, port) = (core.statistics(), core.flow_statistics(), core.port().statistics());
+        let (stack, flows, inline) = (core.statistics(), core.flow_statistics(), core.inline_statistics());
+        let ports: Vec<PortStatistics> = core.ports().iter().map(|port| port.statistics()).collect();
         let memory = core.flow_memory();
         drop(state);
+        let sum = |get: fn(&PortStatistics) -> u64| ports.iter().map(get).fold(0, u64::saturating_add);
         let malformed = PyDict::new(py);
         for kind in Malformed::ALL {
             malformed.set_item(kind.name(), stack.malformed[kind.index()])?;
         }
         let counters = PyDict::new(py);
         for (name, value) in [
-            ("received", port.received),
-            ("received_bytes", port.received_bytes),
-            ("unreadable", port.malformed),
+            ("received", sum(|port| port.received)),
+            ("received_bytes", sum(|port| port.received_bytes)),
+            ("unreadable", sum(|port| port.malformed)),
             ("tcp", stack.tcp),
             ("not_tcp", stack.not_tcp),
             ("not_ip", stack.not_ip),
@@ -439,40 +508,67 @@ impl Stack {
             ("flow_memory", memory as u64),
             ("reassembly", stack.reassembly),
             ("handler_errors", self.errors.load(Ordering::Relaxed)),
+            ("forwarded", inline.forwarded),
+            ("dropped_by_verdict", inline.dropped_by_verdict),
+            ("resets", inline.resets),
+            ("injected", inline.injected),
+            ("bypassed", inline.bypassed),
+            ("failures", inline.failures),
         ] {
             counters.set_item(name, value)?;
         }
+        for (name, value) in fragment_counters(&stack.defrag) {
+            counters.set_item(name, value)?;
+        }
         counters.set_item("malformed", malformed)?;
+        let ports = self.names.iter().zip(&ports).map(|(name, port)| port_statistics(py, name, port));
+        counters.set_item("ports", ports.collect::<PyResult<Vec<_>>>()?)?;
         Ok(counters)
     }
 
     /// How much of the source has been read: bytes done and bytes in all; `None` if its size is not known.
     #[getter]
     fn progress(&self, py: Python<'_>) -> PyResult<Option<(u64, u64)>> {
-        Ok(self.lock(py).core()?.port().progress())
+        let state = self.lock(py);
+        let parts = state.core()?.ports().iter().map(|port| port.progress());
+        Ok(parts.reduce(|one, other| Some((one?.0 + other?.0, one?.1 + other?.1))).flatten())
     }
 
     /// Something about the source that its user should know, such as a record cut short; `None` if all is well.
     #[getter]
     fn warning(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        Ok(self.lock(py).core()?.port().warning().map(str::to_owned))
+        let state = self.lock(py);
+        let warnings: Vec<&str> = state.core()?.ports().iter().filter_map(|port| port.warning()).collect();
+        Ok((!warnings.is_empty()).then(|| warnings.join("; ")))
     }
 
-    /// Where the packets come from.
+    /// Whether packets come as they are on the wire, from a network interface, rather than recorded.
+    #[getter]
+    fn live(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.lock(py).core()?.ports().iter().any(|port| port.is_live()))
+    }
+
+    /// Where the packets come from; of two ports, the first.
     #[getter]
     fn source(&self) -> &str {
-        &self.source
+        &self.names[0]
+    }
+
+    /// The other port, if there are two.
+    #[getter]
+    fn sink(&self) -> Option<&str> {
+        self.names.get(1).map(String::as_str)
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let state = self.lock(py);
         match &state.core {
-            None => format!("<midsock.Stack {:?} closed>", self.source),
+            None => format!("<midsock.Stack {} closed>", self.ports()),
             Some(core) => format!(
-                "<midsock.Stack {:?} flows={} packets={}>",
-                self.source,
+                "<midsock.Stack {} flows={} packets={}>",
+                self.ports(),
                 core.flow_statistics().open,
-                core.port().statistics().received
+                core.ports().iter().map(|port| port.statistics().received).sum::<u64>()
             ),
         }
     }

@@ -8,11 +8,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::batch::Batch;
+use crate::error::inline_error;
 use crate::event::Event;
 use crate::event_type::{Definition, EventFilter};
 use crate::monitor::MonitorSocket;
 use crate::sock::FlowSocket;
 use crate::stack::{Core, Stack};
+use crate::verdicts;
 
 /// Who gets an event or a batch.
 pub(crate) enum Target {
@@ -212,21 +214,19 @@ pub(crate) fn call(slf: &Bound<'_, Stack>, upcall: Upcall, cached: &mut Option<P
     let asked = is_filter.then(|| upcall.clone());
     let event = event_object(slf, upcall, serial, cached)?;
     match target {
-        Target::Call(callable) | Target::Once(callable) => match ask(py, &callable, &sock, &event, is_filter)
-        {
-            Ok(passes) => {
-                if let Some(upcall) = asked
-                    && passes
-                {
-                    stack.lock(py).core_mut()?.pass(&upcall);
-                }
-                *cached = Some(event);
-            }
-            Err(error) => {
+        Target::Call(callable) | Target::Once(callable) => {
+            let result = match asked {
+                Some(upcall) => filter(stack, py, &callable, &sock, &event, &upcall),
+                None => handle(stack, py, &callable, &sock, &event),
+            };
+            if let Err(error) = result {
+                stack.lock(py).core_mut()?.handler_failed(&event.borrow(py).upcall);
                 let about = format!("{} of {}", event.bind(py).repr()?, sock.bind(py).repr()?);
                 stack.handler_error(py, error, &about)?;
+            } else {
+                *cached = Some(event);
             }
-        },
+        }
         Target::Pull(pull) => {
             let pair = (sock, event).into_pyobject(py)?.into_any().unbind();
             if let Some(queue) = stack.lock(py).handlers.queue(pull) {
@@ -237,16 +237,37 @@ pub(crate) fn call(slf: &Bound<'_, Stack>, upcall: Upcall, cached: &mut Option<P
     Ok(())
 }
 
-/// Calls a handler or a filter; returns whether a filter says yes.
-fn ask(
+/// Calls a handler, and carries its verdict on.
+fn handle(
+    stack: &Stack,
     py: Python<'_>,
     callable: &Py<PyAny>,
     sock: &Py<PyAny>,
     event: &Py<Event>,
-    is_filter: bool,
-) -> PyResult<bool> {
+) -> PyResult<()> {
     let answer = callable.call1(py, (sock, event))?;
-    Ok(is_filter && answer.is_truthy(py)?)
+    if answer.is_none(py) || !stack.is_inline() {
+        return Ok(());
+    }
+    let verdict = verdicts::of_packet(answer.bind(py))?;
+    let mut state = stack.lock(py);
+    let ruled = state.core_mut()?.verdict(&event.borrow(py).upcall, verdict);
+    ruled.map_err(|error| inline_error(&error))
+}
+
+/// Calls a filter, and has the event go on if it says yes.
+fn filter(
+    stack: &Stack,
+    py: Python<'_>,
+    callable: &Py<PyAny>,
+    sock: &Py<PyAny>,
+    event: &Py<Event>,
+    upcall: &Upcall,
+) -> PyResult<()> {
+    if callable.call1(py, (sock, event))?.is_truthy(py)? {
+        stack.lock(py).core_mut()?.pass(upcall);
+    }
+    Ok(())
 }
 
 /// The event object for an upcall: the last one again, unless somebody kept that.
@@ -295,12 +316,18 @@ fn socket_of(slf: &Bound<'_, Stack>, upcall: &Upcall) -> PyResult<Option<Py<PyAn
 }
 
 /// Hands a batch to whoever collects it.
-pub(crate) fn deliver(slf: &Bound<'_, Stack>, target: Option<Target>, batch: Batch) -> PyResult<()> {
+pub(crate) fn deliver(
+    slf: &Bound<'_, Stack>,
+    id: BatchId,
+    target: Option<Target>,
+    batch: Batch,
+) -> PyResult<()> {
     let (py, stack) = (slf.py(), slf.get());
     let batch = Py::new(py, batch)?;
     match target {
         Some(Target::Call(callable) | Target::Once(callable)) => {
-            if let Err(error) = callable.call1(py, (&batch,)) {
+            if let Err(error) = handle_batch(stack, py, id, &callable, &batch) {
+                stack.lock(py).core_mut()?.batch_failed(id);
                 let about = batch.bind(py).repr()?.to_string();
                 stack.handler_error(py, error, &about)?;
             }
@@ -313,6 +340,23 @@ pub(crate) fn deliver(slf: &Bound<'_, Stack>, target: Option<Target>, batch: Bat
         None => {}
     }
     Ok(())
+}
+
+/// Calls the handler of a batch, and carries its verdicts on.
+fn handle_batch(
+    stack: &Stack,
+    py: Python<'_>,
+    id: BatchId,
+    callable: &Py<PyAny>,
+    batch: &Py<Batch>,
+) -> PyResult<()> {
+    let answer = callable.call1(py, (batch,))?;
+    if answer.is_none(py) || !stack.is_inline() {
+        return Ok(());
+    }
+    let verdicts = verdicts::of_rows(answer.bind(py), batch.get().rows())?;
+    let mut state = stack.lock(py);
+    state.core_mut()?.batch_verdicts(id, &verdicts).map_err(|error| inline_error(&error))
 }
 
 /// An iterator that runs the stack as far as it needs to.
@@ -351,7 +395,7 @@ impl Pull {
             } else {
                 return Ok(None);
             }
-            Stack::advance(stack, |state| state.handlers.has_queued(self.number))?;
+            Stack::advance(stack, None, |state| state.handlers.has_queued(self.number))?;
             if !stack.get().lock(py).handlers.has_queued(self.number) {
                 // At the end of the input, or stopped by a handler: there is no next one now.
                 return Ok(None);

@@ -20,22 +20,26 @@ pub(crate) struct CaptureWriter {
     path: String,
 }
 
+/// The format by its name, or by that of the file.
+pub(crate) fn to_format(path: &str, name: Option<&str>) -> PyResult<Format> {
+    match name {
+        None => Ok(Format::from_path(path)),
+        Some("pcap") => Ok(Format::Pcap),
+        Some("pcap-ns") => Ok(Format::PcapNanos),
+        Some("pcapng") => Ok(Format::Pcapng),
+        Some(other) => {
+            Err(PyValueError::new_err(format!("format is one of pcap, pcap-ns, pcapng, not {other:?}")))
+        }
+    }
+}
+
 #[pymethods]
 impl CaptureWriter {
     #[new]
     #[pyo3(signature = (path, *, format=None))]
-    fn new(py: Python<'_>, path: &Bound<'_, PyAny>, format: Option<&str>) -> PyResult<CaptureWriter> {
-        let path: String = py.import("os")?.call_method1("fspath", (path,))?.extract()?;
-        let format = match format {
-            None => Format::from_path(&path),
-            Some("pcap") => Format::Pcap,
-            Some("pcap-ns") => Format::PcapNanos,
-            Some("pcapng") => Format::Pcapng,
-            Some(other) => {
-                let text = format!("format is one of pcap, pcap-ns, pcapng, not {other:?}");
-                return Err(PyValueError::new_err(text));
-            }
-        };
+    fn new(path: &Bound<'_, PyAny>, format: Option<&str>) -> PyResult<CaptureWriter> {
+        let path = crate::port::path(path)?;
+        let format = to_format(&path, format)?;
         let writer =
             midsock_core::port::file::create(&path, format, None).map_err(|error| port_error(&error))?;
         Ok(CaptureWriter { writer: Mutex::new(Some(writer)), path })
