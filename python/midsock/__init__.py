@@ -7,7 +7,7 @@ event.
 
 from typing import Final
 
-from midsock._enums import Anomaly, EndReason, Hook, Kind, RexmitKind, Side, State
+from midsock._enums import Anomaly, EndReason, Hook, Kind, RexmitKind, Severity, Side, State, Verdict
 from midsock._midsock import (
     Batch,
     CaptureWriter,
@@ -27,6 +27,7 @@ from midsock._midsock import (
     PortError,
     Timer,
     __version__,
+    drop_rights,
     user_event,
 )
 from midsock.events import (
@@ -66,10 +67,17 @@ POST_SND: Final = Hook.POST_SND
 POST_TCP: Final = Hook.POST_TCP
 MONITOR_STREAM: Final = Kind.STREAM
 MONITOR_RAW: Final = Kind.RAW
+FORWARD: Final = Verdict.FORWARD
+DROP: Final = Verdict.DROP
+DROP_FLOW: Final = Verdict.DROP_FLOW
+RESET: Final = Verdict.RESET
 
 __all__ = [
     "CLIENT",
+    "DROP",
+    "DROP_FLOW",
     "FIELDS",
+    "FORWARD",
     "MONITOR_RAW",
     "MONITOR_STREAM",
     "ON_ANOMALY",
@@ -86,6 +94,7 @@ __all__ = [
     "POST_SND",
     "POST_TCP",
     "PRE_TCP",
+    "RESET",
     "SERVER",
     "Anomaly",
     "Batch",
@@ -109,12 +118,15 @@ __all__ = [
     "PortError",
     "Protocol",
     "RexmitKind",
+    "Severity",
     "Side",
     "Stack",
     "State",
     "Timer",
+    "Verdict",
     "__version__",
     "client",
+    "drop_rights",
     "eth",
     "event",
     "flow",

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from os import PathLike
 from typing import (
@@ -25,6 +25,7 @@ from midsock.protocol import Protocol
 
 __all__ = [
     "Batch",
+    "Capture",
     "CaptureWriter",
     "Column",
     "Counter",
@@ -41,9 +42,14 @@ __all__ = [
     "MonitorSocket",
     "PortError",
     "Pull",
+    "Replay",
     "Stack",
     "Timer",
     "__version__",
+    "anomalies",
+    "drop_rights",
+    "drop_rights_at_run",
+    "interfaces",
     "user_event",
 ]
 
@@ -65,10 +71,46 @@ _Filter: TypeAlias = (
 )
 _Columns: TypeAlias = Iterable[Field | str] | None
 _Hook: TypeAlias = Hook | Literal[0, 1, 2]
-_Overlap: TypeAlias = Literal["first", "last"]
+_Format: TypeAlias = Literal["pcap", "pcap-ns", "pcapng"]
+_FragmentOverlap: TypeAlias = Literal[
+    "first", "last", "bsd", "bsd_right", "linux", "windows", "solaris", "discard"
+]
+_Tunnel: TypeAlias = Literal[
+    "ip",
+    "gre",
+    "erspan",
+    "vxlan",
+    "geneve",
+    "gtp",
+    "pppoe",
+    "pbb",
+    "teredo",
+    "nsh",
+    "l2tp",
+    "ayiya",
+]
+_Overlap: TypeAlias = Literal[
+    "first",
+    "last",
+    "bsd",
+    "bsd_right",
+    "linux",
+    "old_linux",
+    "solaris",
+    "old_solaris",
+    "windows",
+    "windows2k3",
+    "vista",
+    "macos",
+    "irix",
+    "hpux10",
+    "hpux11",
+]
 _Value: TypeAlias = (
     int | bytes | bytearray | str | IPv4Address | IPv6Address | IPv4Network | IPv6Network | Field
 )
+
+_Address: TypeAlias = tuple[str | IPv4Address | IPv6Address, int]
 
 # Where a property is named `bytes`, too.
 _Bytes: TypeAlias = bytes
@@ -86,7 +128,7 @@ class Field:
     @property
     def name(self) -> str: ...
     @property
-    def type(self) -> Literal["bool", "u8", "u16", "u32", "u64", "time", "ip", "mac", "bytes"]: ...
+    def type(self) -> Literal["bool", "u8", "u16", "u32", "u64", "time", "ip", "mac", "bytes", "text"]: ...
     # Comparisons make filters.
     def __eq__(self, other: _Value, /) -> Expr: ...  # type: ignore[override]
     def __ne__(self, other: _Value, /) -> Expr: ...  # type: ignore[override]
@@ -101,8 +143,8 @@ class Field:
     def __invert__(self) -> Expr: ...
     def __bool__(self) -> bool: ...
     def isin(self, values: Iterable[_Value]) -> Expr: ...
-    def contains(self, bytes: bytes) -> Expr: ...
-    def startswith(self, bytes: bytes) -> Expr: ...
+    def contains(self, bytes: bytes | str) -> Expr: ...
+    def startswith(self, bytes: bytes | str) -> Expr: ...
     def matches(self, pattern: str | bytes) -> Expr: ...
 
 @final
@@ -162,6 +204,10 @@ class Event:
     @property
     def payload(self) -> bytes | None: ...
     def __getitem__(self, field: Field | str, /) -> Any: ...
+    def set(
+        self, field: Field | str, value: int | str | _Bytes | bytearray | IPv4Address | IPv6Address
+    ) -> None: ...
+    def replace(self, data: _Bytes, start: int = 0, stop: int | None = None) -> bool: ...
 
 @final
 class Column(Buffer):  # numbers only: `BufferError` for text and bytes
@@ -220,6 +266,10 @@ class FlowRecord:
     @property
     def reason(self) -> EndReason | None: ...
     @property
+    def conn_state(self) -> str: ...
+    @property
+    def history(self) -> str: ...
+    @property
     def handshake(self) -> bool: ...
     @property
     def midstream(self) -> bool: ...
@@ -276,6 +326,8 @@ class Endpoint:
     @property
     def offset(self) -> int: ...
     def read(self, n: int | None = None) -> _Bytes: ...
+    def inject(self, data: _Bytes) -> None: ...
+    def keep_order(self, on: bool = True) -> None: ...
     def peek(self, n: int | None = None) -> _Bytes: ...
     def peek_at(self, offset: int, n: int) -> _Bytes: ...
     @property
@@ -319,6 +371,10 @@ class FlowSocket:
     @property
     def handshake(self) -> bool: ...
     @property
+    def conn_state(self) -> str: ...
+    @property
+    def history(self) -> str: ...
+    @property
     def ended(self) -> bool: ...
     @property
     def user(self) -> Any: ...
@@ -348,6 +404,9 @@ class FlowSocket:
     ) -> _F: ...
     def emit(self, event: EventType) -> None: ...
     def stop(self) -> None: ...
+    def drop(self) -> None: ...
+    def reset(self) -> None: ...
+    def translate(self, *, client: _Address | None = None, server: _Address | None = None) -> None: ...
     def timer(self, seconds: float, handler: _FlowHandler | None = None) -> Timer: ...
 
 @final
@@ -434,16 +493,78 @@ class MonitorSocket:
 @final
 class MemoryPort:
     def __new__(cls, packets: Sequence[tuple[int, bytes]], *, link: int = 1, burst: int = 256) -> Self: ...
+    @property
+    def sent(self) -> list[bytes]: ...
 
 @final
 class CaptureWriter:
-    def __new__(
-        cls, path: str | PathLike[str], *, format: Literal["pcap", "pcap-ns", "pcapng"] | None = None
-    ) -> Self: ...
+    def __new__(cls, path: str | PathLike[str], *, format: _Format | None = None) -> Self: ...
     def write(self, time_ns: int, frame: bytes, *, length: int | None = None, link: int = 1) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_error: object) -> None: ...
+
+@final
+class Capture:
+    def __new__(
+        cls,
+        port: str | PathLike[str] | MemoryPort,
+        path: str | PathLike[str],
+        *,
+        filter: str = "",
+        snaplen: int | None = None,
+        count: int | None = None,
+        format: _Format | None = None,
+    ) -> Self: ...
+    def advance(self, seconds: float) -> bool: ...
+    def statistics(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+    @property
+    def live(self) -> bool: ...
+
+@final
+class Replay:
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        port: str | MemoryPort,
+        *,
+        speed: float = 1.0,
+        rate: float | None = None,
+        rounds: int | None = 1,
+    ) -> Self: ...
+    def advance(self, seconds: float) -> bool: ...
+    def statistics(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+    @property
+    def progress(self) -> tuple[int, int] | None: ...
+    @property
+    def warning(self) -> str | None: ...
+
+@type_check_only
+class _Port(TypedDict):
+    port: str
+    possible: bool
+    obstacle: str | None
+    note: str | None
+
+@type_check_only
+class _Interface(TypedDict):
+    name: str
+    index: int
+    up: bool
+    running: bool
+    mtu: int
+    mac: str | None
+    driver: str | None
+    queues: int | None
+    offloads: list[str]
+    ports: dict[str, _Port]
+
+def anomalies() -> list[tuple[str, str, str]]: ...
+def interfaces() -> list[_Interface]: ...
+def drop_rights(user: str) -> None: ...
+def drop_rights_at_run(user: str) -> None: ...
 
 @final
 class Pull(Generic[_T_co]):
@@ -460,15 +581,23 @@ class Stack:
     def __new__(
         cls,
         source: str | PathLike[str] | MemoryPort,
+        sink: str | MemoryPort | None = None,
         *,
         checksum: Literal["auto", "verify", "ignore"] = "auto",
         midstream: bool = False,
         max_flows: int = 10_000_000,
         when_full: Literal["evict", "ignore"] = "evict",
         max_reassembly: int = ...,
+        max_fragments: int = ...,
+        fragment_overlap: _FragmentOverlap | None = None,
+        decapsulate: bool | Collection[_Tunnel] | None = None,
+        max_layers: int = 32,
+        vlans: Literal["separate", "ignore"] = "separate",
         timeouts: Mapping[str, float] | None = None,
         on_error: Literal["raise", "log"] = "raise",
+        on_failure: Literal["open", "closed"] = "open",
         seed: int | None = None,
+        hosts: Mapping[str | IPv4Network | IPv6Network, _Overlap] | None = None,
     ) -> Self: ...
     def socket(
         self,
@@ -482,21 +611,41 @@ class Stack:
         overlap: _Overlap = "first",
         digest: bool = False,
     ) -> MonitorSocket: ...
-    def run(self) -> None: ...
+    def run(self, timeout: float | None = None) -> bool: ...
     def stop(self) -> None: ...
+    def finish(self) -> None: ...
     def close(self) -> None: ...
     @property
     def closed(self) -> bool: ...
     def _keep_records(self) -> None: ...
-    def _next_records(self) -> list[FlowRecord]: ...
+    @property
+    def ended(self) -> bool: ...
+    def _next_records(self, timeout: float | None = None) -> list[FlowRecord]: ...
     def timer(self, seconds: float, handler: Callable[[None, Event], object]) -> Timer: ...
+    def inject(self, frame: _Bytes, port: int = 0) -> None: ...
     def statistics(self) -> _Statistics: ...
     @property
     def progress(self) -> tuple[int, int] | None: ...
     @property
     def warning(self) -> str | None: ...
     @property
+    def live(self) -> bool: ...
+    @property
     def source(self) -> str: ...
+    @property
+    def sink(self) -> str | None: ...
+
+@type_check_only
+class _PortStatistics(TypedDict):
+    name: str
+    received: int
+    received_bytes: int
+    dropped_by_kernel: int
+    dropped: int
+    unreadable: int
+    sent: int
+    sent_bytes: int
+    send_failures: int
 
 @type_check_only
 class _Statistics(TypedDict):
@@ -516,7 +665,26 @@ class _Statistics(TypedDict):
     flows_peak: int
     flow_memory: int
     reassembly: int
+    reassembled: int
+    fragments_timed_out: int
+    fragments_shed: int
+    fragments_discarded: int
+    fragments_refused: int
+    fragments_waiting: int
+    fragment_memory: int
+    fragment_overlap: int
+    fragment_different_content: int
+    fragment_teardrop: int
+    fragment_too_long: int
+    fragment_tiny: int
     handler_errors: int
+    forwarded: int
+    dropped_by_verdict: int
+    resets: int
+    injected: int
+    bypassed: int
+    failures: int
+    ports: list[_PortStatistics]
     malformed: dict[str, int]
 
 # What the properties of the same names of `midsock.Stack` give: methods of its default socket.

@@ -95,6 +95,8 @@ class _Packet:
     """Bytes of the frame on the wire."""
     captured: Final = Field("packet.captured")
     """Bytes of the frame that were captured."""
+    port: Final = Field("packet.port")
+    """Which of the stack's ports received it: 0 or 1."""
     interface: Final = Field("packet.interface")
     """Which of the port's interfaces received it."""
 
@@ -116,6 +118,10 @@ class _Flow:
     """The flow's first packet was no SYN."""
     handshake: Final = Field("flow.handshake")
     """The whole handshake was seen."""
+    conn_state: Final = Field("flow.conn_state")
+    """How the connection stands, as Zeek's `conn_state` has it: text such as `"SF"`."""
+    history: Final = Field("flow.history")
+    """What the connection went through, as Zeek's `history` has it: text such as `"ShADadFf"`."""
 
 
 class _Event:

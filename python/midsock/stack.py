@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter as CounterDict
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -19,10 +20,16 @@ if TYPE_CHECKING:
 
 
 class Stack(_midsock.Stack):
-    """One port, all flows, and who watches them.
+    """One port or two, all flows, and who watches them.
 
-    `source` is the port: the path of a capture file (pcap or pcapng, also compressed by gzip or zstd), `"-"`
-    for one on standard input, or a `MemoryPort`.
+    `source` is the port that packets come from: the path of a capture file (pcap or pcapng, also compressed
+    by gzip or zstd), `"-"` for one on standard input, a live port such as `"af_packet:eth0"`,
+    `"af_xdp:eth0"` or `"netmap:eth0"`, or a `MemoryPort`. Ports are opened here, not when the stack runs.
+
+    With a `sink`, the stack is inline: what comes from either port goes out of the other, unless a handler
+    has it otherwise. A handler may return a `Verdict` (`FORWARD`, `DROP`, `DROP_FLOW` or `RESET`; the
+    strongest of several holds) or `None`; anything else is a `TypeError`, handled as if the handler had
+    raised it. With one port, what handlers return is not looked at.
 
     Keyword arguments, all optional:
 
@@ -33,11 +40,27 @@ class Stack(_midsock.Stack):
       replace one that has ended, is not set up, or has been idle for a minute, if a short search finds one;
       `"ignore"` ignores it.
     - `max_reassembly`: the most bytes of out-of-order and unread data of all flows together; 1 GiB.
+    - `max_fragments`: the most bytes of memory for datagrams of which fragments are missing; 16 MiB.
+    - `fragment_overlap`: whose bytes hold where IP fragments overlap: `"first"`, `"last"`, `"bsd"`,
+      `"bsd_right"`, `"linux"`, `"windows"`, `"solaris"`, or `"discard"` for the whole datagram. By default
+      `"first"` for IPv4, and `"discard"` for IPv6 (RFC 5722).
+    - `decapsulate`: the tunnels that are entered: `True` (default) for all, `False` for none, or the names
+      of some: `"ip"`, `"gre"`, `"erspan"`, `"vxlan"`, `"geneve"`, `"gtp"`, `"pppoe"`, `"pbb"`, `"teredo"`,
+      `"nsh"`, `"l2tp"`, `"ayiya"`. A packet of any other is one of its outer transport.
+    - `max_layers`: the most layers of headers, 4 to 255; a frame of more is counted as malformed; 32.
+    - `vlans`: `"separate"` (default) makes VLANs part of a flow's tuple; `"ignore"` does not, for networks
+      in which the directions of a connection have different ones.
     - `timeouts`: seconds of packet time, a mapping with any of `opening` (handshake not over; 120),
       `established` (3600), `closing` (one end has closed; 600), `linger` (an ended flow takes in late
-      packets; 2) and `gap` (bytes that were acknowledged but never seen may still turn up; 0.1).
+      packets; 2), `gap` (bytes that were acknowledged but never seen may still turn up; 0.1) and
+      `fragments` (a datagram waits for its other fragments; 60).
     - `on_error`: when a handler raises, `"raise"` (default) stops `run` and raises with the flow in a note;
       `"log"` logs to the logger `midsock`, counts in `statistics()["handler_errors"]` and goes on.
+    - `on_failure`: with two ports, what becomes of packets that no decision came about, because a handler
+      raised or the stack ended within a burst: `"open"` (default) forwards them, `"closed"` drops them, and
+      what comes of their flows later.
+    - `hosts`: the operating systems of receivers by network, as `{"10.0.0.0/8": "windows"}`: the policy by
+      which overlap in what they receive is settled. The longest prefix decides, before a socket's `overlap`.
     - `seed`: the secret of the flow table's hash, for tests; from the operating system by default.
 
     Raises `FileNotFoundError`, `PermissionError` or `PortError` if the source cannot be opened, `ValueError`
@@ -83,13 +106,16 @@ class Stack(_midsock.Stack):
         """Give every flow a protocol object of its own, made by `factory`."""
         self.default_socket.protocol(factory)
 
-    def flows(self) -> Iterator[FlowRecord]:
+    def flows(self, timeout: float | None = None) -> Iterator[FlowRecord]:
         """Run the stack and yield a record of every flow that a stream socket watches, in order of their end.
 
         A record comes once the flow is freed: a closed flow takes in late packets for the `linger` timeout.
+        With a `timeout`, it ends after so many seconds; called again, it goes on. `ended` tells whether the
+        input is over.
         """
+        until = None if timeout is None else time.monotonic() + timeout
         self._keep_records()
-        while records := self._next_records():
+        while records := self._next_records(None if until is None else max(0.0, until - time.monotonic())):
             yield from records
 
     async def run_async(self) -> None:

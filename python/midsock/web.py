@@ -130,9 +130,9 @@ class WebMonitor:
         web.on(ms.ON_GAP, self._gap, side=ms.CLIENT)
         web.on(ms.ON_CONN_END, self._ended)
 
-    def run(self) -> None:
-        """Run the stack to the end of its input."""
-        for record in self.stack.flows():
+    def run(self, timeout: float | None = None) -> bool:
+        """Run the stack to the end of its input, or for `timeout` seconds; return whether it is over."""
+        for record in self.stack.flows(timeout):
             requests = self._requests.pop(record.id, Counter())
             server = self.servers.get(record.server)
             if server is None:
@@ -141,6 +141,7 @@ class WebMonitor:
             self.reasons[str(record.reason)] += 1
             self.first = record.start if self.first is None else min(self.first, record.start)
             self.last = max(self.last, record.end)
+        return self.stack.ended
 
     def total(self) -> Server:
         """Give the sum of all servers."""

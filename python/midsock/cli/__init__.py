@@ -15,11 +15,14 @@ from typing import Any
 import click
 
 import midsock
+from midsock.cli._bridge import bridge
+from midsock.cli._capture import capture
 from midsock.cli._common import Failure, reason
 from midsock.cli._flows import flows
 from midsock.cli._follow import follow
 from midsock.cli._monitor import monitor
 from midsock.cli._ports import ports
+from midsock.cli._replay import replay
 from midsock.cli._run import run
 
 _INTERRUPTED = 130  # 128 + SIGINT
@@ -52,11 +55,12 @@ def _abandon_output() -> None:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(midsock.__version__, prog_name="midsock")
 def main() -> None:
-    """Watch the TCP flows of a capture.
+    """Watch the TCP flows of a capture or a network.
 
-    SOURCE is a capture file, or - for one on standard input; `midsock ports` tells what can be read.
+    SOURCE is a capture file, - for one on standard input, or a live port such as af_packet:eth0; `midsock
+    ports` tells what there is.
     """
 
 
-for _command in (run, monitor, flows, follow, ports):
+for _command in (run, monitor, flows, follow, capture, replay, bridge, ports):
     main.add_command(_command)

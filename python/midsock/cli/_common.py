@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import pwd
+import re
 import sys
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, get_args
 
 import click
@@ -62,13 +66,56 @@ def watch_options(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
+def _known_user(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    """Refuse a user that rights cannot be dropped to before anything is opened."""
+    if name is None:
+        return None
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise click.BadParameter(f"there is no user {name!r}") from None
+    if entry.pw_uid == 0:
+        raise click.BadParameter(f"{name!r} has the rights of root: name a user who has not")
+    return name
+
+
+user_option = click.option(
+    "--user",
+    metavar="NAME",
+    callback=_known_user,
+    help="Once everything is open, give up root's rights for good and go on as this user.",
+)
+
+
+def drop_rights(user: str | None) -> None:
+    """Go on as the user that was named, if one was."""
+    if user is not None:
+        ms.drop_rights(user)
+
+
 LINGER = 60.0
-"""Seconds for which a closed flow takes in late packets: a report is to have them all."""
+"""Seconds for which a closed flow of a capture takes in late packets: a report is to have them all."""
+
+_LIVE = re.compile(r"(af_packet|af_xdp|netmap|vale[^:]*):")
+
+
+def is_live(source: str) -> bool:
+    """Tell whether a source's name is that of a live port."""
+    return bool(_LIVE.match(source))
 
 
 def open_stack(source: str, checksum: Checksum) -> ms.Stack:
     """Open a source, picking up flows midstream."""
-    return ms.Stack(source, checksum=checksum, midstream=True, timeouts={"linger": LINGER})
+    # Nobody waits a minute to hear of a flow that ended just now.
+    timeouts = {} if is_live(source) else {"linger": LINGER}
+    return ms.Stack(source, checksum=checksum, midstream=True, timeouts=timeouts)
+
+
+def refuse_to_overwrite(source: str, output: str, hint: str) -> None:
+    """Refuse an output that is the source itself."""
+    with contextlib.suppress(OSError):
+        if Path(source.removeprefix("pcap:")).samefile(output):
+            raise click.BadParameter("this is the source itself", param_hint=hint)
 
 
 def open_socket(stack: ms.Stack, filter_: str, *, digest: bool = False) -> ms.MonitorSocket:

@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from midsock._progress import progress
-from midsock.cli._common import Checksum, open_socket, open_stack, source_argument, warn, watch_options
+from midsock.cli._common import (
+    Checksum,
+    drop_rights,
+    open_socket,
+    open_stack,
+    refuse_to_overwrite,
+    source_argument,
+    user_option,
+    warn,
+    watch_options,
+)
 from midsock.cli._formats import Csv, JsonLines, Parquet, Table, Writer
+from midsock.cli._signals import ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import midsock as ms
 
 _TEXT_FORMATS: dict[str, Callable[..., Writer]] = {"table": Table, "json": JsonLines, "csv": Csv}
 
@@ -38,29 +51,47 @@ _TEXT_FORMATS: dict[str, Callable[..., Writer]] = {"table": Table, "json": JsonL
     metavar="FILE",
     help="Write there, not to standard output.",
 )
+@user_option
 @watch_options
 def flows(
-    source: str, format_: str, digest: bool, output: str | None, filter_: str, checksum: Checksum
+    source: str,
+    format_: str,
+    digest: bool,
+    output: str | None,
+    user: str | None,
+    filter_: str,
+    checksum: Checksum,
 ) -> None:
     """Print a record of every TCP flow, in the order in which the flows ended.
 
-    Flows whose beginning is not in the capture are picked up, so that every TCP packet belongs to a flow.
+    Flows whose beginning is not in the capture are picked up, so that every TCP packet belongs to a flow. Of
+    a live port, they are printed as they end; Ctrl-C ends those that are left.
     """
     if output is not None:
-        _refuse_to_overwrite(source, output)
+        refuse_to_overwrite(source, output, "--output")
     with open_stack(source, checksum) as stack:
         open_socket(stack, filter_, digest=digest)
         is_on_screen = output is None and sys.stdout.isatty()
         with _writer(format_, output, digest=digest) as writer, progress(stack, "reading", hide=is_on_screen):
-            for record in stack.flows():
-                writer.add(record)
+            drop_rights(user)
+            if stack.live:
+                _write_live(stack, writer)
+            else:
+                for record in stack.flows():
+                    writer.add(record)
         warn(stack)
 
 
-def _refuse_to_overwrite(source: str, output: str) -> None:
-    with contextlib.suppress(OSError):
-        if Path(source).samefile(output):
-            raise click.BadParameter("this is the source itself", param_hint="--output")
+_SOON = 0.5
+"""Seconds after which a record of a live port is out at the latest."""
+
+
+def _write_live(stack: ms.Stack, writer: Writer) -> None:
+    with ending(stack.finish):
+        while not stack.ended:
+            writer.flush()
+            for record in stack.flows(timeout=_SOON):
+                writer.add(record)
 
 
 @contextlib.contextmanager

@@ -13,12 +13,15 @@ from midsock._progress import progress
 from midsock.cli._common import (
     Checksum,
     Failure,
+    drop_rights,
     open_socket,
     open_stack,
     source_argument,
+    user_option,
     warn,
     watch_options,
 )
+from midsock.cli._signals import ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +50,15 @@ _HEX_ROW = 16
     "--hex", "form", flag_value="hex", help="Show the bytes in hexadecimal, with their stream offsets."
 )
 @click.option("--raw", "form", flag_value="raw", help="Write the bytes as they are.")
+@user_option
 @watch_options
-def follow(source: str, number: int, side: str, form: str | None, filter_: str, checksum: Checksum) -> None:
+def follow(
+    source: str, number: int, side: str, form: str | None, user: str | None, filter_: str, checksum: Checksum
+) -> None:
     """Print what the ends of one flow sent, reassembled.
 
-    Flows are numbered from 0 in the order in which they were opened; with --filter, those that match.
+    Flows are numbered from 0 in the order in which they were opened; with --filter, those that match. Of a
+    live port, bytes are printed as they come.
     """
     sides = [ms.CLIENT, ms.SERVER] if side == "both" else [ms.Side[side.upper()]]
     with open_stack(source, checksum) as stack:
@@ -75,12 +82,26 @@ def follow(source: str, number: int, side: str, form: str | None, filter_: str, 
             socket.on(ms.ON_GAP.where(is_this), gap, side=which)
         socket.on(ms.ON_CONN_END.where(is_this), end)
         with progress(stack, "reading", hide=sys.stdout.isatty()):
-            stack.run()
+            drop_rights(user)
+            if stack.live:
+                _follow_live(stack, ended)
+            else:
+                stack.run()
         shown.end()
         if not ended:
             opened = stack.statistics()["flows_opened"]
             raise Failure(f"{source}: there is no flow {number}: it holds {opened}, numbered from 0")
         warn(stack)
+
+
+_SOON = 0.1
+"""Seconds after which bytes of a live port are out at the latest."""
+
+
+def _follow_live(stack: ms.Stack, ended: list[bool]) -> None:
+    with ending(stack.finish):
+        while not (ended or stack.run(timeout=_SOON)):
+            sys.stdout.flush()
 
 
 class _View(Protocol):

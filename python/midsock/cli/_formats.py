@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TextIO
 
 import click
 
@@ -26,6 +26,9 @@ class Writer(Protocol):
     def add(self, record: FlowRecord) -> None:
         """Write one record."""
 
+    def flush(self) -> None:
+        """Let whoever reads the output see all records so far, if the format can."""
+
     def close(self) -> None:
         """Write what is left."""
 
@@ -42,6 +45,10 @@ class JsonLines:
         """Write one line."""
         self._out.write(record.to_json() + "\n")
 
+    def flush(self) -> None:
+        """Hand the lines to the system."""
+        self._out.flush()
+
     def close(self) -> None:
         """Everything is written."""
 
@@ -51,6 +58,7 @@ class Csv:
 
     def __init__(self, out: TextIO, *, digest: bool) -> None:
         """Write the header to a text file."""
+        self._out = out
         self._rows = csv.DictWriter(out, [name for name, _ in columns(digest=digest)], lineterminator="\n")
         self._rows.writeheader()
 
@@ -59,6 +67,10 @@ class Csv:
         self._rows.writerow(
             {key: str(it).lower() if it is True or it is False else it for key, it in row(record).items()}
         )
+
+    def flush(self) -> None:
+        """Hand the rows to the system."""
+        self._out.flush()
 
     def close(self) -> None:
         """Everything is written."""
@@ -97,6 +109,9 @@ class Parquet:
         if len(self._rows) >= self._GROUP:
             self._write()
 
+    def flush(self) -> None:
+        """Do nothing: the file can be read once it is whole."""
+
     def close(self) -> None:
         """Write the last group and the end of the file."""
         self._write()
@@ -122,7 +137,7 @@ def columns(*, digest: bool) -> list[tuple[str, str]]:
     names += [("reason", "text"), ("handshake", "bool"), ("midstream", "bool")]
     names += [(f"{side}_rexmit_{kind}", "int") for kind in _KINDS for side in _SIDES]
     names += [(f"{side}_{what}", "int") for what in ("gaps", "gap_bytes") for side in _SIDES]
-    names += [("anomalies", "text")]
+    names += [(name, "text") for name in ("anomalies", "conn_state", "history")]
     if digest:
         names += [(f"{side}_stream_length", "int") for side in _SIDES]
         names += [(f"{side}_stream_sha256", "text") for side in _SIDES]
@@ -134,9 +149,8 @@ def row(record: FlowRecord) -> dict[str, Any]:
     # Times stay text, as a float cannot hold nanoseconds.
     flow = json.loads(record.to_json(), parse_float=str)
     values: dict[str, Any] = {"flow": record.id, "vlan": ".".join(map(str, record.vlan))}
-    values |= {
-        key: flow[key] for key in ("client", "server", "start", "end", "reason", "handshake", "midstream")
-    }
+    same = ("client", "server", "start", "end", "reason", "handshake", "midstream", "conn_state", "history")
+    values |= {key: flow[key] for key in same}
     values["anomalies"] = " ".join(f"{name}={count}" for name, count in flow["anomalies"].items())
     for i, side in enumerate(_SIDES):
         values[f"{side}_packets"] = flow["packets"][i]
@@ -175,6 +189,15 @@ class Table:
         "anomalies",
     )
     _LEFT = ("client", "server", "start (UTC)", "end", "anomalies")
+    _ROOM: ClassVar = {
+        "client": 21,
+        "server": 21,
+        "start (UTC)": 19,
+        "seconds": 8,
+        "bytes": 11,
+        "end": 7,
+        "client sha256": 12,
+    }
 
     def __init__(self, out: TextIO, *, digest: bool) -> None:
         """Write to a text file."""
@@ -208,6 +231,13 @@ class Table:
         self._block.append(cells)
         if len(self._block) >= self._BLOCK:
             self._write()
+
+    def flush(self) -> None:
+        """Write the rows so far, with room for those to come."""
+        rooms = (self._ROOM.get(name, 0) for name in self._head)
+        self._widths = [max(width, room) for width, room in zip(self._widths, rooms, strict=True)]
+        self._write()
+        self._out.flush()
 
     def close(self) -> None:
         """Write the last block."""

@@ -11,21 +11,26 @@ from typing import TYPE_CHECKING
 import click
 
 import midsock as ms
-from midsock.cli._common import Failure
+from midsock import _midsock
+from midsock.cli._common import Failure, user_option
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@user_option
 @click.argument("script", type=click.Path(exists=True, dir_okay=False))
 @click.argument("source")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-def run(script: str, source: str, args: tuple[str, ...]) -> None:
+def run(user: str | None, script: str, source: str, args: tuple[str, ...]) -> None:
     """Run the Python program SCRIPT on SOURCE.
 
-    As with `python SCRIPT SOURCE ARGS...`, the program finds SOURCE in sys.argv[1] and ARGS behind it.
+    As with `python SCRIPT SOURCE ARGS...`, the program finds SOURCE in sys.argv[1] and ARGS behind it. With
+    --user, rights are dropped when its first stack starts to run: ports are to be open by then.
     """
+    if user is not None:
+        _midsock.drop_rights_at_run(user)
     sys.argv = [script, source, *args]
     sys.path.insert(0, os.path.dirname(os.path.realpath(script)))  # noqa: PTH120 (as Python itself does)
     try:
