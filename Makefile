@@ -15,7 +15,7 @@ STAMP := $(VENV)/stamp
 ENTER := env PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 # What the tests run besides the package itself, as COMMAND:DEBIAN-PACKAGE.
 TEST_TOOLS := tshark:tshark tcpdump:tcpdump nginx:nginx-light curl:curl ethtool:ethtool nft:nftables \
-  ip:iproute2
+  ip:iproute2 ping:iputils-ping iperf3:iperf3 wrk:wrk
 # The oldest C library the wheel runs on.
 MANYLINUX ?= manylinux_2_17
 # A virtual environment that is active, or a PYO3_* left in the shell, must not leak into the build.

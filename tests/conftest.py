@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+pytest_plugins = ["live.fixtures"]
+
 
 @pytest.fixture(scope="session")
 def capture() -> pathlib.Path:

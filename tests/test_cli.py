@@ -28,7 +28,7 @@ WEB = importlib.resources.files("midsock") / "data" / "web.pcap.gz"
 TRUTH = json.loads((pathlib.Path(__file__).parent / "data/web.truth.json").read_text())
 KEYS = [
     *("client", "server", "vlan", "start", "end", "packets", "bytes", "state", "reason", "handshake"),
-    *("midstream", "rexmit", "gaps", "anomalies"),
+    *("midstream", "rexmit", "gaps", "anomalies", "conn_state", "history"),
 ]
 COMMAND = [sys.executable, "-W", "error", "-m", "midsock.cli"]
 TIMEOUT = 30
@@ -322,8 +322,87 @@ def test_ports_lists_what_can_be_read(midsock: Midsock) -> None:
     assert all(word in text for word in ("pcapng", "zstd", "Linux cooked capture", "standard input", "VXLAN"))
 
 
+def test_ports_lists_interfaces_as_json(midsock: Midsock) -> None:
+    interfaces = rows(midsock("ports", "--format", "json"))
+    lo = next(it for it in interfaces if it["name"] == "lo")
+    assert list(lo) == [
+        *("name", "index", "up", "running", "mtu", "mac", "driver", "queues", "offloads", "ports")
+    ]
+    assert {name: port["port"] for name, port in lo["ports"].items()} == {
+        name: f"{name}:lo" for name in ("af_packet", "af_xdp", "netmap")
+    }
+    for port in lo["ports"].values():
+        assert port["possible"] == (port["obstacle"] is None)
+
+
 def test_version(midsock: Midsock) -> None:
     assert midsock("--version").stdout == f"midsock, version {ms.__version__}\n"
+
+
+# --- capture and replay, without a network ---
+
+
+def packets_of(path: pathlib.Path) -> list[tuple[int, bytes]]:
+    stack, packets = ms.Stack(path), []
+    stack.socket(ms.MONITOR_RAW).on(
+        ms.ON_PKT_IN, lambda _, event: packets.append((event.time_ns, event.frame))
+    )
+    stack.run()
+    assert stack.warning is None
+    return packets
+
+
+@pytest.mark.parametrize("name", ["all.pcapng", "all.pcapng.gz", "all.pcap.zst"])
+def test_capture_of_a_file_is_a_copy(
+    midsock: Midsock, web: pathlib.Path, tmp_path: pathlib.Path, name: str
+) -> None:
+    result = midsock("capture", web, tmp_path / name)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "5,827 packets received, 5,827 written, 0 dropped by the kernel, 0 by midsock\n"
+    assert packets_of(tmp_path / name) == packets_of(web)
+
+
+def test_capture_keeps_what_is_asked_for(midsock: Midsock, web: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "some.pcapng"
+    midsock("capture", web, path, "--filter", "src port 8080", "--count", "20", "--snaplen", "80")
+    packets = packets_of(path)
+    wanted = ms.Stack(web)
+    expected: list[tuple[int, bytes]] = []
+    wanted.socket(ms.MONITOR_RAW, filter="src port 8080").on(
+        ms.ON_PKT_IN, lambda _, event: expected.append((event.time_ns, event.frame[:80]))
+    )
+    wanted.run()
+    assert packets == expected[:20]
+
+
+def test_capture_to_standard_output(web: pathlib.Path) -> None:
+    with subprocess.Popen([*COMMAND, "capture", str(web), "-"], stdout=subprocess.PIPE) as process:
+        done = subprocess.run([*COMMAND, "flows", "-"], stdin=process.stdout, capture_output=True, check=True)
+    assert len(done.stdout.splitlines()) == TRUTH["all"]["connections"] + 1
+    assert process.returncode == 0
+
+
+def test_capture_refuses_a_wrong_filter_and_its_own_source(
+    midsock: Midsock, web: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    before = web.read_bytes()
+    assert midsock("capture", web, web).exit_code == 2
+    assert web.read_bytes() == before
+    result = midsock("capture", web, tmp_path / "none", "--filter", "tcp port")
+    assert (result.exit_code, (tmp_path / "none").exists()) == (2, False)
+    for option in ("--count", "--snaplen", "--duration"):
+        assert midsock("capture", web, tmp_path / "none", option, "0").exit_code == 2
+
+
+def test_replay_sends_to_live_ports_only(midsock: Midsock, web: pathlib.Path) -> None:
+    result = midsock("replay", web, web)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"midsock: {web} is a capture file: packets can be sent to live ports only\n",
+    )
+    for args in (["--speed", "0"], ["--rate", "-1"], ["--loop", "-1"], ["--flat-out", "--rate", "1"]):
+        assert midsock("replay", web, web, *args).exit_code == 2
+    assert "once only" in midsock("replay", "-", "af_packet:lo", "--loop", "2").stderr
 
 
 # --- run ---

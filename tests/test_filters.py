@@ -53,7 +53,7 @@ def test_every_field_of_the_core_is_in_the_package() -> None:
 
 def test_fields_have_types() -> None:
     types = {name: ms.Field(name).type for name in ms.FIELDS}
-    assert set(types.values()) == {"bool", "u8", "u16", "u32", "u64", "time", "ip", "mac", "bytes"}
+    assert set(types.values()) == {"bool", "u8", "u16", "u32", "u64", "time", "ip", "mac", "bytes", "text"}
     assert types["tcp.seq"] == "u32"
     assert types["ip.src"] == "ip"
     assert types["eth.src"] == "mac"
@@ -113,6 +113,7 @@ def test_an_event_gives_every_field_in_the_type_it_has() -> None:
         "tcp.payload": body,
         "packet.length": len(frame),
         "packet.captured": len(frame),
+        "packet.port": 0,
         "packet.interface": 0,
         "flow.id": 0,
         "flow.start": START + MILLISECOND,
@@ -121,6 +122,8 @@ def test_an_event_gives_every_field_in_the_type_it_has() -> None:
         "flow.bytes": len(body),
         "flow.midstream": False,
         "flow.handshake": True,
+        "flow.conn_state": "S1",
+        "flow.history": "ShAD",
         "event.side": ms.CLIENT,
         "event.time": time,
         "event.offset": 0,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
 
 import midsock as ms
 import pytest
@@ -177,8 +179,8 @@ def test_overlap_can_be_set_for_one_side() -> None:
         assert (sock.client.overlap, sock.server.overlap) == ("first", "first")
         sock.client.overlap = "last"
         assert (sock.client.overlap, sock.server.overlap) == ("last", "first")
-        with pytest.raises(ValueError, match="first, last"):
-            sock.client.overlap = "solaris"  # type: ignore[assignment]
+        with pytest.raises(ValueError, match=r"first, last, bsd.*hpux11, not .beos"):
+            sock.client.overlap = "beos"  # type: ignore[assignment]
 
     stack.on(DATA, lambda _sock, event: seen.append(event.data))
     stack.run()
@@ -435,6 +437,8 @@ def test_digest_is_that_of_the_stream() -> None:
         "rexmit",
         "gaps",
         "anomalies",
+        "conn_state",
+        "history",
         "stream",
     ]
     assert parsed["stream"]["client"]["length"] == len(request)
@@ -480,3 +484,40 @@ def test_total_reassembly_is_capped_and_freed() -> None:
     stack.run()
     assert 0 < peak < 60_000
     assert stack.statistics()["reassembly"] == 0
+
+
+def test_the_receivers_network_settles_overlap() -> None:
+    talk = Talk().open()
+    for side in (CLIENT, SERVER):
+        for segment, offset in ((b"abcd", 2), (b"ZZZZZZ", 2), (b"..", 0)):
+            talk.send(side, ACK, segment, offset=offset)
+    client, server = ip_network(talk.client_ip), ip_network(talk.server_ip)
+    assert isinstance(server, IPv4Network)
+    hosts: dict[str | IPv4Network | IPv6Network, Any] = {
+        "0.0.0.0/0": "last",
+        server.supernet(new_prefix=24): "linux",
+        str(client): "windows",
+    }
+    stack = ms.Stack(talk.port(), hosts=hosts)
+    seen = {}
+
+    @stack.on(DATA)
+    def data(sock: Sock, event: ms.Event) -> None:
+        seen[event.side] = (sock[event.side].overlap, event.data)
+
+    stack.run()
+    assert seen == {CLIENT: ("linux", b"..ZZZZZZ"), SERVER: ("windows", b"..abcdZZ")}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        ({"10.0.0.0/33": "linux"}, "at most 32"),
+        ({"10.1.0.0/8": "linux"}, r"did you mean 10\.0\.0\.0/8"),
+        ({"intranet": "linux"}, r"as 10\.0\.0\.0/8 or 2001:db8::/32"),
+        ({"10.0.0.0/8": "beos"}, "first, last, bsd.*hpux11, not .beos"),
+    ],
+)
+def test_what_hosts_may_be_is_told(hosts: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ms.Stack(ms.MemoryPort([]), hosts=hosts)  # type: ignore[arg-type]

@@ -1,0 +1,44 @@
+"""The list of anomalies: what the native half, the package, documents and other engines say of it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import midsock as ms
+import pytest
+from midsock import _midsock
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+MAPPING = json.loads((ROOT / "tests/data/anomalies.json").read_text())
+
+
+def test_the_package_and_its_native_half_name_the_same_anomalies() -> None:
+    named = [(str(anomaly), str(anomaly.severity)) for anomaly in ms.Anomaly]
+    assert named == [(name, severity) for name, severity, _ in _midsock.anomalies()]
+    assert [anomaly.value for anomaly in ms.Anomaly] == list(range(len(named)))
+
+
+def test_severities_are_ordered() -> None:
+    assert ms.Severity.INFO < ms.Severity.NOTICE < ms.Severity.WARNING < ms.Severity.ATTACK
+    assert ms.Anomaly.DIFFERENT_CONTENT.severity is ms.Severity.ATTACK
+    assert ms.Anomaly(0) is ms.Anomaly.BAD_CHECKSUM
+
+
+@pytest.mark.parametrize("anomaly", ms.Anomaly, ids=str)
+def test_documents_tell_each_anomaly_as_the_native_half_does(anomaly: ms.Anomaly) -> None:
+    _, severity, description = _midsock.anomalies()[anomaly]
+    row = f"| `{anomaly}` | {severity} | {description.removesuffix('.')} |"
+    assert row in (ROOT / "docs/events.md").read_text()
+
+
+@pytest.mark.parametrize(("engine", "count"), [("suricata", 69), ("zeek", 46)])
+def test_each_name_of_another_engine_stands_for_something_here(engine: str, count: int) -> None:
+    entries = [*MAPPING["anomalies"].values(), *MAPPING["events"].values()]
+    names = {name for entry in entries for name in entry[engine]} | set(MAPPING["not_applicable"][engine])
+    assert len(names) == count
+
+
+def test_the_mapping_names_every_anomaly_and_only_those() -> None:
+    assert list(MAPPING["anomalies"]) == [str(anomaly) for anomaly in ms.Anomaly]
+    assert all(hasattr(ms, event) for event in MAPPING["events"])
