@@ -13,7 +13,7 @@ fn converse(segments: &[(Side, Segment, Vec<u8>)]) -> [State; 2] {
     let mut ends = [Endpoint::default(), Endpoint { state: State::Listen, ..Endpoint::default() }];
     let mut details: [Details; 2] = Default::default();
     for (side, segment, frame) in segments {
-        let judged = arrival::judge(&ends, &details, *side, segment);
+        let judged = arrival::judge(&ends, &details, *side, segment, frame, 0);
         let mut connection = Connection { ends: &mut ends, details: &mut details };
         sender::step(&mut connection, *side, segment, frame, &judged, 0);
         let mut changes = receiver::step(&mut connection, *side, segment, frame, &judged, 0);
