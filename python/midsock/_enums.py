@@ -127,7 +127,7 @@ class Anomaly(IntEnum):
     severity: Severity
     """How much there is to worry about."""
 
-    # Every member names its severity; the default is for type checkers, to which `Anomaly(4)` is a call of this.
+    # Every member names its severity; the default is for type checkers, to which `Anomaly(4)` calls this.
     def __new__(cls, number: int, severity: Severity = Severity.INFO) -> Self:
         """Make a member: a number, which knows its severity."""
         member = int.__new__(cls, number)
