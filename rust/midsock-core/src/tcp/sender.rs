@@ -1,7 +1,8 @@
 //! The sender's step: it sent this segment, so it must have been in a state to send it.
 
 use super::{Arrival, Changes, Connection, Details, Endpoint, Flags, Marks, Scale, Seq, State, arrival};
-use crate::wire::{Segment, TcpFlags, options};
+use crate::wire::options::{self, Cookie, Options};
+use crate::wire::{Segment, TcpFlags};
 use crate::{Nanos, Side};
 
 /// The scale of windows whose handshake was not seen: the largest there is (RFC 7323, section 2.2), since a window
@@ -64,11 +65,12 @@ fn step_in_full(
     if is_first {
         begin(connection, side, segment, frame);
     }
-    if is_syn && !connection.ends[side.index()].flags.any(Flags::SYN) {
-        learn(connection, side, segment, frame);
-    }
     if is_syn {
-        mark(&mut connection.details[side.index()].marks, segment, frame);
+        let offered = options::parse(segment.options(frame));
+        if !connection.ends[side.index()].flags.any(Flags::SYN) {
+            learn(connection, side, segment, &offered);
+        }
+        mark(&mut connection.details[side.index()].marks, segment, offered.fast_open);
     }
     let sender = &mut connection.ends[side.index()];
     let details = &mut connection.details[side.index()];
@@ -136,8 +138,7 @@ fn begin(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: 
 }
 
 /// What a SYN or SYN/ACK tells of the handshake.
-fn mark(marks: &mut Marks, segment: &Segment, frame: &[u8]) {
-    let fast_open = options::parse(segment.options(frame)).fast_open;
+fn mark(marks: &mut Marks, segment: &Segment, fast_open: Option<Cookie>) {
     let is_answer = segment.flags.is_syn_ack();
     marks.set(if is_answer { Marks::SYN_ACK } else { Marks::SYN });
     if !is_answer && segment.length > 0 {
@@ -151,11 +152,10 @@ fn mark(marks: &mut Marks, segment: &Segment, frame: &[u8]) {
 }
 
 /// The SYN of a side: its first sequence number and what it offers.
-fn learn(connection: &mut Connection<'_>, side: Side, segment: &Segment, frame: &[u8]) {
+fn learn(connection: &mut Connection<'_>, side: Side, segment: &Segment, offered: &Options) {
     connection.ends[side.index()].flags.set(Flags::SYN);
     let details = &mut connection.details[side.index()];
     details.isn = Seq(segment.seq);
-    let offered = options::parse(segment.options(frame));
     details.mss = offered.mss.unwrap_or(0);
     details.scale = offered.window_scale;
     details.sack_permitted = offered.sack_permitted;

@@ -84,6 +84,30 @@ impl Options {
 
 /// Reads the options of a TCP header.
 pub fn parse(options: &[u8]) -> Options {
+    match linux_syn(options) {
+        Some((mss, timestamps, shift)) => Options {
+            mss: Some(mss),
+            window_scale: Some(shift.min(MAX_WINDOW_SCALE)),
+            window_scale_clamped: shift > MAX_WINDOW_SCALE,
+            sack_permitted: true,
+            timestamps: Some(timestamps),
+            ..Options::default()
+        },
+        None => parse_each(options),
+    }
+}
+
+/// What Linux, and so most of the world, sends in a SYN: maximum segment size, SACK permitted, timestamps and window scale,
+/// in this order.
+#[inline]
+fn linux_syn(options: &[u8]) -> Option<(u16, (u32, u32), u8)> {
+    let &[MSS, 4, high, low, SACK_PERMITTED, 2, TIMESTAMPS, 10, ref rest @ ..] = options else { return None };
+    let (values, &[NOP, WINDOW_SCALE, 3, shift]) = rest.split_first_chunk()? else { return None };
+    Some((u16::from_be_bytes([high, low]), pair(values), shift))
+}
+
+/// Reads options one by one.
+fn parse_each(options: &[u8]) -> Options {
     let mut found = Options::default();
     let mut rest = options;
     loop {
@@ -179,13 +203,10 @@ pub fn timestamps(options: &[u8]) -> Option<(u32, u32)> {
     {
         return Some(pair(values));
     }
-    // What Linux sends in a SYN.
-    if let &[MSS, 4, _, _, SACK_PERMITTED, 2, TIMESTAMPS, 10, ref rest @ ..] = options
-        && let Some((values, [NOP, WINDOW_SCALE, 3, _])) = rest.split_first_chunk()
-    {
-        return Some(pair(values));
+    if let Some((_, timestamps, _)) = linux_syn(options) {
+        return Some(timestamps);
     }
-    if options.is_empty() { None } else { parse(options).timestamps }
+    if options.is_empty() { None } else { parse_each(options).timestamps }
 }
 
 /// Two numbers of 32 bits.
