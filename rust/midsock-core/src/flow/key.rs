@@ -46,8 +46,13 @@ impl Key {
         if segment.version == 4 {
             let addresses: [u8; 8] = array(frame, usize::from(segment.network) + 12);
             let both = u64::from_be_bytes(addresses);
-            let (source, destination) = (both >> 32, both & 0xffff_ffff);
-            Key::order((source, 0, source_port), (destination, 0, destination_port), path)
+            // Address and port in one word, which are in order as the pair is.
+            let source = both >> 32 << 16 | u64::from(source_port);
+            let destination = (both & 0xffff_ffff) << 16 | u64::from(destination_port);
+            let forward = source <= destination;
+            let (low, high) = if forward { (source, destination) } else { (destination, source) };
+            let last = low << 48 | (high & 0xffff) << 32 | path;
+            (Key { words: [low >> 16, 0, high >> 16, 0, last] }, forward)
         } else {
             let at = usize::from(segment.network) + 8;
             let word = |i: usize| u64::from_be_bytes(array(frame, at + 8 * i));

@@ -119,14 +119,15 @@ impl<U> FlowTable<U> {
         let number = self.statistics.opened;
         let place = self.free.pop().unwrap_or(self.flows.len() as u32);
         let timer = self.wheel.insert(deadline, u64::from(place));
-        let extra = FlowExtra { number, start, timer: Some(timer), ..FlowExtra::default() };
         if place as usize == self.flows.len() {
             self.flows.push(flow);
-            self.extras.push(extra);
+            self.extras.push(FlowExtra::default());
         } else {
             self.flows[place] = flow;
-            self.extras[place] = extra;
         }
+        // The rest of it is as by default: freeing a flow sees to that.
+        let extra = &mut self.extras[place];
+        (extra.number, extra.start, extra.timer) = (number, start, Some(timer));
         self.flows[place].flags.set(FlowFlags::LIVE);
         self.index.insert(hash, place);
         self.statistics.opened += 1;
@@ -146,6 +147,7 @@ impl<U> FlowTable<U> {
         extra.trouble = None;
         extra.history = History::default();
         extra.path = None;
+        extra.timers.clear();
         self.free.push(place);
         self.statistics.open -= 1;
         extra.user.take()

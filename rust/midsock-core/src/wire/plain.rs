@@ -17,7 +17,7 @@ pub(super) fn decode(frame: &[u8], wire_length: u32, segment: &mut Segment) -> b
         return false;
     };
     let ether_type = be16(header, 12);
-    if is_vlan(ether_type) {
+    if ether_type != ETHERTYPE_IPV4 && is_vlan(ether_type) {
         return decode_tagged(frame, wire_length, segment);
     }
     decode_ip(frame, wire_length, ETHERNET, ether_type, [0; 2], segment)
