@@ -382,11 +382,11 @@ impl<U> Engine<U> {
                     return true;
                 }
                 Straight::Told => {}
-                Straight::No => {
+                straight @ (Straight::No | Straight::NotPlain) => {
                     if !self.look_up(feed) {
                         return self.is_quiet();
                     }
-                    self.judge(feed);
+                    self.judge(feed, matches!(straight, Straight::NotPlain));
                     self.packet_events(feed, Hook::PreTcp);
                 }
             }
@@ -443,9 +443,9 @@ impl<U> Engine<U> {
         self.is_quiet()
     }
 
-    /// What the segment is to its flow, before anything moves.
+    /// What the segment is to its flow, before anything moves. It may be known already that it is not plain.
     #[inline]
-    fn judge(&mut self, feed: Feed<'_>) {
+    fn judge(&mut self, feed: Feed<'_>, is_not_plain: bool) {
         let current = &mut self.current;
         let Some(place) = current.place else { return };
         let segment = &self.ahead.at(current.packet).segment;
@@ -455,7 +455,8 @@ impl<U> Engine<U> {
         flow.last = feed.packet.time;
         flow.packets[side.index()] += 1;
         flow.bytes[side.index()] += u64::from(segment.length);
-        let mut arrival = tcp::arrival::judge(&flow.ends, &extra.details, side, segment, feed.frame, idle);
+        let judge = if is_not_plain { tcp::arrival::judge_irregular } else { tcp::arrival::judge };
+        let mut arrival = judge(&flow.ends, &extra.details, side, segment, feed.frame, idle);
         if self.config.checksums != ChecksumPolicy::Ignore {
             check_sum(&mut flow.ends[side.index()].flags, &mut arrival, feed, segment, self.config.checksums);
         }

@@ -21,6 +21,8 @@ const OWN_STREAM: Flags = Flags::STREAM.or(Flags::DEEP).or(Flags::COLLECT).or(Fl
 pub(super) enum Straight {
     /// It has to go stage by stage; nothing has changed.
     No,
+    /// The same, and it is not plain.
+    NotPlain,
     /// All is done.
     Done,
     /// It has come to [`Stage::Finish`].
@@ -40,10 +42,10 @@ impl<U> Engine<U> {
         let (side, segment) = (flow.sender(decoded.forward), &decoded.segment);
         let brief = self.registry.brief(flow.program);
         let before = brief.mask(Hook::PreTcp) | brief.mask(Hook::PostSnd);
-        if before & Kind::PktIn.bit() != 0
-            || !tcp::arrival::is_plain(&flow.ends, &extra.details, side, segment, feed.frame)
-            || !may_go(brief, flow, side, segment)
-        {
+        if !tcp::arrival::is_plain(&flow.ends, &extra.details, side, segment, feed.frame) {
+            return Straight::NotPlain;
+        }
+        if before & Kind::PktIn.bit() != 0 || !may_go(brief, flow, side, segment) {
             return Straight::No;
         }
         if self.config.checksums != ChecksumPolicy::Ignore && feed.packet.checksum != ChecksumState::Verified
@@ -95,7 +97,7 @@ fn may_go(brief: &Brief, flow: &Flow, side: Side, segment: &Segment) -> bool {
 
 /// Takes a plain segment of `side` all the way to the end of its receiver's step; returns what of the stream is new, if
 /// anybody wants to be told.
-#[inline]
+#[inline(always)]
 fn go<U>(
     brief: &Brief,
     flow: &mut Flow,

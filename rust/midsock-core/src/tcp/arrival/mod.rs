@@ -100,7 +100,7 @@ const FAR: i32 = 1 << 30;
 const SLACK: u32 = 2 * 1460;
 
 /// Whether a segment that `side` sends is plain: see [`Arrival::plain`].
-#[inline]
+#[inline(always)]
 pub fn is_plain(
     ends: &[Endpoint; 2],
     details: &[Details; 2],
@@ -121,8 +121,7 @@ pub fn is_plain(
         && seq == sender.head
         && receiver.head == receiver.next
         && (acked | unacked | widened) >= 0
-        && sender.flags.all(Flags::SEEN | Flags::ACKED)
-        && receiver.flags.all(Flags::SEEN | Flags::ACKED)
+        && (sender.flags & receiver.flags).all(Flags::SEEN | Flags::ACKED)
         && !(sender.flags | receiver.flags).any(Flags::UNTRACKED | Flags::FIN)
         // Compared as lengths: one that a damaged capture claims may be longer than half the sequence space.
         && i64::from(segment.length) <= i64::from(sender.edge.since(seq))
@@ -186,6 +185,18 @@ pub fn judge(
     if is_plain(ends, details, side, segment, frame) {
         return Arrival::plain();
     }
+    judge_irregular(ends, details, side, segment, frame, idle)
+}
+
+/// [`judge`] for a segment that is known not to be plain.
+pub(crate) fn judge_irregular(
+    ends: &[Endpoint; 2],
+    details: &[Details; 2],
+    side: Side,
+    segment: &Segment,
+    frame: &[u8],
+    idle: Nanos,
+) -> Arrival {
     let (from, to) = (side.index(), side.other().index());
     judge_in_full(&View {
         sender: &ends[from],
