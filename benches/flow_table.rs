@@ -17,7 +17,7 @@ fn keys(count: u32) -> Vec<Key> {
 }
 
 fn filled(keys: &[Key]) -> FlowTable<()> {
-    let mut table = FlowTable::new(HashKey::from_seed(1));
+    let mut table = FlowTable::new(HashKey::from_seed(1), keys.len() as u64);
     for key in keys {
         let hash = table.hash(key);
         table.insert(hash, Flow { key: *key, ..Flow::default() }, 0, 1_000_000_000);

@@ -197,8 +197,8 @@ impl<U> Stack<U> {
             is_finishing: false,
             engine: Engine {
                 ahead: Ahead::new(&config),
+                table: FlowTable::new(hash, config.max_flows),
                 config,
-                table: FlowTable::new(hash),
                 paths: Paths::default(),
                 registry: Registry::default(),
                 has_raw: false,

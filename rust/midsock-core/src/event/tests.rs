@@ -48,7 +48,7 @@ impl Stage {
         let length = frame.len() as u32;
         let (link, checksum) = (LinkType::Ethernet, ChecksumState::Unknown);
         let packet = Packet { time: 9, offset: 0, captured: length, length, link, checksum, interface: 3 };
-        let mut table = FlowTable::new(HashKey::from_seed(1));
+        let mut table = FlowTable::new(HashKey::from_seed(1), 10);
         let (key, _) = Key::between(client, server, [7, 0]);
         let mut flow = Flow { key, bytes: [10, 20], packets: [3, 4], last: 109, ..Flow::default() };
         flow.ends[0].state = State::Established;

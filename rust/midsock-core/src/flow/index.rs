@@ -2,6 +2,9 @@
 
 use prefetch_index::prefetch_index;
 
+#[cfg(target_os = "linux")]
+use crate::port::sys::pages::prefer_huge_pages;
+
 /// One slot: the tuple's hash and the record's number plus one (0 is an empty slot).
 #[derive(Clone, Copy, Default)]
 struct Slot {
@@ -26,8 +29,12 @@ impl Index {
         Index::with_slots(FEWEST_SLOTS)
     }
 
-    fn with_slots(slots: usize) -> Index {
-        Index { slots: vec![Slot::default(); slots], shift: 32 - slots.trailing_zeros(), used: 0 }
+    fn with_slots(count: usize) -> Index {
+        let mut slots = Vec::with_capacity(count);
+        #[cfg(target_os = "linux")]
+        prefer_huge_pages(slots.spare_capacity_mut());
+        slots.resize(count, Slot::default());
+        Index { slots, shift: 32 - count.trailing_zeros(), used: 0 }
     }
 
     /// The first record whose hash is `hash` and that `same` accepts.

@@ -1,12 +1,12 @@
 //! The flow table: which flow a segment belongs to, and what is known of that flow.
 
-mod chunks;
 mod hash;
 mod history;
 mod index;
 mod key;
 mod path;
 mod record;
+mod records;
 mod services;
 mod summary;
 mod table;

@@ -2,9 +2,9 @@
 
 use prefetch_index::prefetch_index;
 
-use super::chunks::Chunks;
 use super::history::History;
 use super::index::Index;
+use super::records::Records;
 use super::{Flow, FlowExtra, FlowFlags, FlowId, HashKey, Key, TimerWheel};
 use crate::Nanos;
 
@@ -29,8 +29,8 @@ pub struct FlowStatistics {
 pub struct FlowTable<U> {
     hash: HashKey,
     index: Index,
-    flows: Chunks<Flow>,
-    extras: Chunks<FlowExtra<U>>,
+    flows: Records<Flow>,
+    extras: Records<FlowExtra<U>>,
     free: Vec<u32>,
     /// When idle flows are looked at.
     pub(crate) wheel: TimerWheel,
@@ -40,13 +40,13 @@ pub struct FlowTable<U> {
 }
 
 impl<U> FlowTable<U> {
-    /// An empty table whose hash has this secret.
-    pub fn new(hash: HashKey) -> FlowTable<U> {
+    /// An empty table whose hash has this secret, with room for `most` flows; it takes in more, but not as quickly.
+    pub fn new(hash: HashKey, most: u64) -> FlowTable<U> {
         FlowTable {
             hash,
             index: Index::new(),
-            flows: Chunks::new(),
-            extras: Chunks::new(),
+            flows: Records::new(most),
+            extras: Records::new(most),
             free: Vec::new(),
             wheel: TimerWheel::new(),
             statistics: FlowStatistics::default(),

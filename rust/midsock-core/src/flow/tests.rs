@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use super::chunks::Chunks;
 use super::index::Index;
+use super::records::Records;
 use super::*;
 use crate::port::LinkType;
 use crate::wire::{self, Outcome, Segment, TcpFrame};
@@ -82,16 +82,27 @@ fn a_hash_depends_on_every_word_and_on_the_secret() {
 }
 
 #[test]
-fn chunks_keep_what_they_hold_in_place() {
-    let mut chunks = Chunks::new();
-    assert_eq!((chunks.len(), chunks.memory()), (0, 0));
-    for i in 0..10_000_u32 {
-        chunks.push(i);
-        assert_eq!(chunks.len(), i as usize + 1);
+fn records_stay_in_place_up_to_their_number() {
+    let mut records = Records::new(2_000_000);
+    assert_eq!((records.len(), records.memory()), (0, 0));
+    records.push(0);
+    let first = std::ptr::from_ref(&records[0]);
+    for i in 1..2_000_000_u32 {
+        records.push(i);
     }
-    chunks[4096] += 1;
-    assert!((0..10_000).all(|i| chunks[i] == i + u32::from(i == 4096)));
-    assert_eq!(chunks.memory(), 10 * 1024 * size_of::<u32>());
+    records[4096] += 1;
+    assert!((0..2_000_000).all(|i| records[i] == i + u32::from(i == 4096)));
+    assert!(std::ptr::eq(first, std::ptr::from_ref(&records[0])));
+    assert_eq!((records.len(), records.memory()), (2_000_000, 8_000_000));
+}
+
+#[test]
+fn records_grow_beyond_their_number_and_where_none_can_be_reserved() {
+    for most in [0, 3, u64::MAX] {
+        let mut records = Records::new(most);
+        (0..10_000).for_each(|i| records.push([i; 1 << 5]));
+        assert!((0..10_000).all(|i| records[i][0] == u64::from(i)), "{most}");
+    }
 }
 
 /// Hashes of which many collide, or have neighbouring places, also around the table's end.
@@ -150,7 +161,7 @@ fn the_index_grows_and_forgets() {
 }
 
 fn table() -> FlowTable<u64> {
-    FlowTable::new(HashKey::from_seed(3))
+    FlowTable::new(HashKey::from_seed(3), 1_000)
 }
 
 fn key(i: u32) -> Key {

@@ -1,4 +1,4 @@
-//! All of this crate's unsafe code: what live ports ask of the operating system, behind safe functions.
+//! All of this crate's unsafe code: what live ports and big tables ask of the operating system, behind safe functions.
 #![allow(unsafe_code)]
 
 pub(super) mod bpf;
@@ -8,6 +8,7 @@ pub(super) mod netmap;
 pub(super) mod netmap_link;
 pub(super) mod packet;
 pub(super) mod packet_send;
+pub(crate) mod pages;
 pub(super) mod poll;
 pub(super) mod probe;
 pub(crate) mod rights;
