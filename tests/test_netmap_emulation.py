@@ -51,7 +51,7 @@ EMULATED_ONLY = FAULTY | {
 # What may go otherwise where it goes faster than with sanitizers.
 TIMED = {"many_threads", "pipe_across_processes", "survives_kills"}
 IS_EMULATED = os.environ.get("MIDSOCK_NETMAP", "emulated") != "device"
-TIMEOUT = 120 if IS_EMULATED else 20
+TIMEOUT = 120
 
 
 def checks(*modules: ModuleType) -> list[tuple[ModuleType, str]]:

@@ -13,6 +13,8 @@ MON_TX, MON_RX, ZCOPY_MON, EXCL = 0x100, 0x200, 0x400, 0x800
 RX_ONLY, TX_ONLY, NO_TX_POLL = 0x2000, 0x4000, 0x20000
 RING_TIMESTAMP, RING_FORWARD = 2, 4
 BUF_CHANGED, SLOT_FORWARD, NO_LEARN, MOREFRAG, TXMON = 1, 4, 8, 0x20, 0x40
+# Seconds for what is to come: a machine that is emulated in software, on a busy host, takes its time.
+PATIENCE = 30
 REGISTER_BODY = struct.Struct("=QQIIHHHHHHIIIQ")
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -234,7 +236,7 @@ class Port:
     def rxsync(self) -> None:
         ioctl(self.fd, NIOCRXSYNC)
 
-    def poll(self, events: int = select.POLLIN, milliseconds: int = 2000) -> int:
+    def poll(self, events: int = select.POLLIN, milliseconds: int = PATIENCE * 1000) -> int:
         poller = select.poll()
         poller.register(self.fd, events)
         return dict(poller.poll(milliseconds)).get(self.fd, 0)

@@ -71,7 +71,7 @@ def veth(namespace: Namespace) -> MakeVeth:
 def packet_socket(interface: str) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5)) as sock:
         sock.bind((interface, 0x88B5))
-        sock.settimeout(5)
+        sock.settimeout(30)
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 23)  # a frame counts for all of its buffer
         yield sock
 

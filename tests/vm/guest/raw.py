@@ -253,7 +253,7 @@ class Port:
             self.tx[0].put(frame)
         self.tx_sync()
 
-    def receive(self, count: int, *, host: bool = False, within: float = 10) -> list[bytes]:
+    def receive(self, count: int, *, host: bool = False, within: float = 30) -> list[bytes]:
         """Take at least `count` frames."""
         ring = (self.host_rx if host else self.rx)[0]
         frames: list[bytes] = []
