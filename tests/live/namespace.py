@@ -131,7 +131,7 @@ class Namespace:
             if process.poll() is None:
                 process.send_signal(stop)
             try:
-                process.communicate(timeout=10)
+                process.communicate(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

@@ -79,7 +79,7 @@ class Network:
 
     def _wait_for_links(self) -> None:
         """Wait until both ends of each veth know that the other one is up."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         for namespace, interface in self.ends():
             while namespace.links()[interface]["operstate"] != "UP":
                 if time.monotonic() > deadline:

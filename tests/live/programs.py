@@ -70,7 +70,7 @@ def iperf3_server(namespace: Namespace, *, port: int = 5201) -> Iterator[None]:
 
 
 def listening(
-    namespace: Namespace, port: int, process: subprocess.Popen[bytes], *, timeout: float = 10
+    namespace: Namespace, port: int, process: subprocess.Popen[bytes], *, timeout: float = 30
 ) -> None:
     """Wait until a process listens on a TCP port of the namespace."""
     deadline = time.monotonic() + timeout
@@ -106,7 +106,7 @@ def capture(namespace: Namespace, interface: str, file: pathlib.Path, *arguments
     )
     with namespace.running(*command, stop=signal.SIGINT, stderr=subprocess.PIPE) as process:
         said = b""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         assert process.stderr is not None
         while b"listening on" not in said:
             if not select.select([process.stderr], [], [], max(0, deadline - time.monotonic()))[0]:

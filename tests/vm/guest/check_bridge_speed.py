@@ -37,7 +37,7 @@ def midsocks(network: Network) -> contextlib.AbstractContextManager[object]:
 @contextlib.contextmanager
 def bridged(network: Network, bridge: Bridge) -> Iterator[None]:
     with bridge(network):
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while not ping(network.client, network.SERVER, count=1).received:
             assert time.monotonic() < until, "nothing gets through"
         yield
