@@ -305,6 +305,25 @@ def a_ring_that_another_moves_is_an_error() -> None:
     peer.close()
 
 
+def a_region_is_asked_for_by_its_number() -> None:
+    other = Peer("q{1")
+    number = other.reply.mem_id
+    watched = Watched(f"netmap:p{{1@{number}")
+    peer = Peer("p}1")
+    assert peer.reply.mem_id == number
+    peer.send_all(frames(50))
+    assert watched.until(50) == frames(50)
+    watched.stack.close()
+    switched = ms.Stack(f"vale7:a@{number}", "vale7:b")
+    looking_on = [Peer("vale7:a"), Peer("vale7:b")]
+    assert [each.reply.mem_id for each in looking_on] == [number, number]
+    switched.close()
+    with refused(ms.PortError, "netmap:r{1@60000", "a ring or region with this number may not exist"):
+        ms.Stack("netmap:r{1@60000")
+    for each in (peer, other, *looking_on):
+        each.close()
+
+
 # --- VALE ---
 
 
@@ -413,9 +432,11 @@ def there_is_no_module() -> None:
 # --- interfaces; their names are arguments ---
 
 
-def serve(*ports: str) -> None:
+def serve(*ports: str, user: str | None = None) -> None:
     """Run a stack until SIGTERM; its last words are its statistics."""
     stack = ms.Stack(*ports)
+    if user is not None:
+        ms.drop_rights(user)
     raw_socket = stack.socket(ms.MONITOR_RAW)
     seen = raw_socket.count(ms.ON_PKT_IN)
     signal.signal(signal.SIGTERM, lambda *_: stack.stop())
@@ -424,6 +445,11 @@ def serve(*ports: str) -> None:
     last_words = json.dumps({"seen": seen.value, "ports": stack.statistics()["ports"]})
     stack.close()
     say(last_words)
+
+
+def serve_as(user: str, *ports: str) -> None:
+    """Serve, but give up root's rights once the ports are open."""
+    serve(*ports, user=user)
 
 
 def keep(port: str, count: str) -> None:

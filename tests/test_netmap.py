@@ -47,6 +47,10 @@ def test_a_ring_that_another_program_moves_is_an_error(netmap: Netmap) -> None:
     netmap.run("a_ring_that_another_moves_is_an_error")
 
 
+def test_a_region_can_be_asked_for(netmap: Netmap) -> None:
+    netmap.run("a_region_is_asked_for_by_its_number")
+
+
 @pytest.mark.parametrize("empty_every", [0, 3])
 def test_a_switch_hands_out_frames_and_chains(netmap: Netmap, empty_every: int) -> None:
     if IS_EMULATED:

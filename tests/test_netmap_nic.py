@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,22 @@ def test_two_hosts_talk_through_a_bridge(netmap: Netmap, network: Network, tmp_p
             assert iperf3(network.client, network.SERVER, seconds=1)["end"]["sum_received"]["bytes"] > 100_000
         ports = json.loads(bridge.end(stop=True))["ports"]
     assert ports[0]["received"] > 1000
+
+
+def test_a_bridge_needs_no_rights_once_it_is_open(netmap: Netmap, network: Network) -> None:
+    with netmap.start(
+        "serve_as", "nobody", "netmap:left", "netmap:right", namespace=network.middle
+    ) as bridge:
+        assert ping(network.client, network.SERVER, count=3).received == 3
+        bridge.end(stop=True)
+
+
+def test_ports_says_that_netmap_is_there(netmap: Netmap, network: Network) -> None:
+    command = network.middle.command(sys.executable, "-m", "midsock.cli", "ports", "--format", "json")
+    done = subprocess.run(command, env=netmap.environment(), capture_output=True, text=True, check=True)
+    interfaces = {it["name"]: it for it in map(json.loads, done.stdout.splitlines())}
+    port = interfaces["left"]["ports"]["netmap"]
+    assert (port["port"], port["possible"]) == ("netmap:left", True)
 
 
 def with_address(network: Network) -> None:
