@@ -305,6 +305,36 @@ def a_ring_that_another_moves_is_an_error() -> None:
     peer.close()
 
 
+def one_direction_is_open() -> None:
+    """R receives and does not send; T sends and does not receive."""
+    peer = Peer("p}1")
+    watched = Watched("netmap:p{1/R")
+    peer.send_all(frames(100))
+    assert watched.until(100) == frames(100)
+    watched.stack.close()
+    left, right = Peer("p}2", slots=64), Peer("p}3", slots=64)
+    watched = Watched("netmap:p{2", "netmap:p{3/T")
+    sent = frames(200)
+    with running(watched.stack):
+        left.send_all(sent)
+        wait_until(lambda: watched.port()["received"] == 200, lambda: time.sleep(0.01))
+        # What finds no room follows, although nothing ever comes from that side.
+        assert right.receive(200) == sent
+        right.send_all(frames(10))
+        left.send_all([frame(7000)])
+        assert right.receive(1) == [frame(7000)]
+    assert left.receive_all() == []
+    assert [watched.port(number)["received"] for number in (0, 1)] == [201, 0]
+    watched.stack.close()
+    inline = ms.Stack("netmap:p{2", "netmap:p{3/R")
+    left.send_all(frames(1))
+    with refused(ms.PortError, "netmap:p{3/R", "only receives"):
+        inline.run(timeout=5)
+    inline.close()
+    for each in (peer, left, right):
+        each.close()
+
+
 def a_region_is_asked_for_by_its_number() -> None:
     other = Peer("q{1")
     number = other.reply.mem_id

@@ -47,6 +47,10 @@ def test_a_ring_that_another_program_moves_is_an_error(netmap: Netmap) -> None:
     netmap.run("a_ring_that_another_moves_is_an_error")
 
 
+def test_a_port_may_receive_or_transmit_only(netmap: Netmap) -> None:
+    netmap.run("one_direction_is_open")
+
+
 def test_a_region_can_be_asked_for(netmap: Netmap) -> None:
     netmap.run("a_region_is_asked_for_by_its_number")
 

@@ -85,8 +85,15 @@ impl Ports {
                 waiting.map_err(|source| PortError::Io { name: "waiting for packets".into(), source })?;
                 self.take_turns(burst)
             }
-            // One that has ended would end the wait at once.
-            ended => self.receive_from(usize::from(ended[0]), burst, wait),
+            // One that has ended would end the wait at once. Nor is it asked for packets any more, when it would try
+            // again what found no room in it.
+            ended => {
+                let other = usize::from(ended[0]);
+                if let Err(error) = self.list[1 - other].flush() {
+                    return Err(self.fail(1 - other, error));
+                }
+                self.receive_from(other, burst, wait)
+            }
         }
     }
 
