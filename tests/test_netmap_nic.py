@@ -188,6 +188,23 @@ def test_an_interface_may_have_a_dash(netmap: Netmap, network: Network) -> None:
         network.middle.ip("link", "set", "br-lan-1", "name", "left")
 
 
+def test_a_bridge_of_the_kernel_s_is_an_interface(netmap: Netmap, network: Network) -> None:
+    bridge = "br-lan"
+    network.middle.ip("link", "add", bridge, "type", "bridge", "stp_state", 0, "mcast_snooping", 0)
+    try:
+        network.middle.ip("link", "set", "left", "master", bridge)
+        network.middle.ip("address", "add", "10.77.0.3/24", "dev", bridge)
+        network.middle.offloads(bridge, on=False)
+        network.middle.set_link(bridge, up=True)
+        assert ping(network.client, "10.77.0.3", count=1).received == 1
+        with netmap.start("serve", "netmap:br-lan", "netmap:br-lan^", namespace=network.middle) as stack:
+            assert ping(network.client, "10.77.0.3", count=5).received == 5
+            ports = json.loads(stack.end(stop=True))["ports"]
+        assert min(ports[0]["received"], ports[1]["received"]) >= 5
+    finally:
+        network.middle.delete_link(bridge)
+
+
 def test_monitors_watch_an_interface(netmap: Netmap, network: Network) -> None:
     sent = numbered(50)
     with (
