@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -264,16 +265,81 @@ def test_a_driver_without_xdp_is_told(network: Network) -> None:
         opened(network.middle, "af_xdp:bridge?attach=native")
 
 
-def test_unfinished_checksums_are_told(make_network: MakeNetwork) -> None:
+@pytest.mark.parametrize("names", [(LEFT, RIGHT), (LEFT, "af_packet:right"), ("af_packet:left", RIGHT)])
+def test_a_veth_with_offloads_is_joined_to_nothing_and_what_mends_it_is_told(
+    make_network: MakeNetwork, tmp_path: pathlib.Path, names: tuple[str, str]
+) -> None:
     network = make_network(offloads=True)
+    for name, interface in zip(names, ("left", "right"), strict=True):
+        with pytest.raises(ms.PortError, match=f"^{name}: offloads are on, ") as refused:
+            opened(network.middle, *names)
+        said = str(refused.value)
+        assert "and likewise at the veth's other end (or add offloads=keep to the port's options)" in said
+        command = re.findall(r"ethtool -K \S+(?: \S+ off)+", said)[0].split()
+        network.middle.run(*command)
+        # Likewise at the other end.
+        other = network.client if interface == "left" else network.server
+        other.run(*["eth0" if word == interface else word for word in command])
+    assert programs(network.middle) == {}
+    stack = opened(network.middle, *names)
+    with nginx(network.server, tmp_path) as root, running(stack):
+        (root / "file").write_bytes(os.urandom(5_000_000))
+        assert curl(network.client, f"http://{network.SERVER}/file") == (root / "file").read_bytes()
+        assert stack.warning is None
+        assert [port["send_failures"] for port in stack.statistics()["ports"]] == [0, 0]
+
+
+def test_a_veth_with_offloads_can_be_watched(make_network: MakeNetwork) -> None:
+    network = make_network(offloads=True)
+    stack = opened(network.middle, LEFT)
+    starts = stack.count(ms.ON_CONN_START)
     network.neighbours()
-    stack = opened(network.middle, LEFT, RIGHT)
     with running(stack):
         network.client.run("curl", "-s", "-m", 1, f"http://{network.SERVER}/", check=False)
+        until(lambda: starts.value)
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_unfinished_checksums_are_told(make_network: MakeNetwork, protocol: str) -> None:
+    network = make_network(offloads=True)
+    network.neighbours()
+    stack = opened(network.middle, f"{LEFT}?offloads=keep", f"{RIGHT}?offloads=keep")
+    kind = {"tcp": "SOCK_STREAM", "udp": "SOCK_DGRAM"}[protocol]
+    script = f"""
+import socket
+with socket.socket(socket.AF_INET, socket.{kind}) as it:
+    it.settimeout(0.5)
+    try:
+        it.connect(({network.SERVER!r}, 80))
+        it.send(b"hello")
+    except TimeoutError:
+        pass
+"""
+    with running(stack):
+        network.client.run(sys.executable, "-c", script)
         until(lambda: stack.warning)
         warning = stack.warning
     assert warning is not None
     assert "at the other end of left: ethtool -K INTERFACE tx off" in warning
+
+
+def test_a_right_checksum_is_not_taken_for_an_unfinished_one(network: Network) -> None:
+    """A segment may sum up so that its checksum is that of the pseudo-header."""
+    addresses = bytes.fromhex("0a4d00010a4d0002")
+    length = 22
+    pseudo = sum(struct.unpack("!4H", addresses)) + 6 + length
+    segment = bytearray(struct.pack("!HHIIBBHHH", 4000, 80, 1, 0, 0x50, 2, 0, pseudo, 0) + bytes(2))
+    # The last word makes the sum of it all come out as it has to.
+    rest = 0xFFFF - (pseudo + sum(struct.unpack("!11H", segment))) % 0xFFFF
+    segment[20:] = struct.pack("!H", rest)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0, 64, 6, 0) + addresses
+    frame = (MACS + b"\x08\0" + header + segment).ljust(60, b"\0")
+    stack = opened(network.middle, LEFT, RIGHT)
+    frames = frames_of(stack)
+    with running(stack):
+        network.client.send("eth0", [frame])
+        until(lambda: frame in frames)
+        assert stack.warning is None
 
 
 def test_without_rights_it_says_which_are_missing() -> None:

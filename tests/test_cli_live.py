@@ -117,9 +117,10 @@ def test_ports_says_what_each_backend_can_do(make_network: MakeNetwork) -> None:
     assert (packet["port"], packet["possible"]) == ("af_packet:left", True)
     assert "ethtool -K left " in packet["note"]
     assert xdp["possible"]
+    assert xdp["note"].endswith(": ethtool -K left tx off, and likewise at the veth's other end")
     assert "netmap" in netmap["obstacle"]
     text = network.middle.run(*MIDSOCK, "ports").stdout
-    assert re.search(r"left +up +1,500 .* veth +1 +yes, but +yes +no", text)
+    assert re.search(r"left +up +1,500 .* veth +1 +yes, but +yes, but +no", text)
     assert "af_packet:left, af_packet:right" not in text  # each has a command of its own
 
 
@@ -476,6 +477,26 @@ def test_bridge_passes_packets_and_counts_them(network: Network, kind: str) -> N
     )
     assert found, err
     assert all(int(count) >= 6 for count in found.groups())
+
+
+def test_bridge_refuses_what_cannot_work_and_warns_of_what_does_not(make_network: MakeNetwork) -> None:
+    network = make_network(offloads=True)
+    network.neighbours()
+    done = network.middle.run(*MIDSOCK, "bridge", "af_xdp:left", "af_xdp:right", check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "ethtool -K left tx off, and likewise at the veth's other end" in done.stderr
+    # Off where it can be looked at, and on at the veths' other ends.
+    for interface in ("left", "right"):
+        network.middle.run("ethtool", "-K", interface, "tx", "off")
+    with midsock(network.middle, "bridge", "af_xdp:left", "af_xdp:right", interface=None) as command:
+        network.client.run("ping", "-c", 1, "-w", 10, network.SERVER)
+        network.client.run("curl", "-s", "-m", 1, f"http://{network.SERVER}/", check=False)
+        assert command.process.stderr is not None
+        assert select.select([command.process.stderr], [], [], SOON)[0], "it does not warn"
+        warning = command.process.stderr.readline().decode()
+        assert "warning: af_xdp:left: packets come with unfinished checksums" in warning
+        assert "ethtool -K INTERFACE tx off" in warning
+        assert command.stop()[0] == 0
 
 
 def test_a_stack_bridges_two_interfaces_and_drops_what_it_is_told(network: Network) -> None:

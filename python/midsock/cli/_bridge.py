@@ -7,7 +7,7 @@ import time
 import click
 
 import midsock as ms
-from midsock.cli._common import drop_rights, user_option
+from midsock.cli._common import drop_rights, user_option, warn
 from midsock.cli._counters import STRETCH, counters, number_of, rates
 from midsock.cli._signals import ending
 
@@ -35,9 +35,13 @@ def bridge(first: str, second: str, duration: float | None, user: str | None) ->
         try:
             with ending() as ends, counters(text) as show:
                 drop_rights(user)
+                warned = None
                 while not ends and (left := until - time.monotonic()) > 0:
                     if stack.run(timeout=min(STRETCH, left)):
                         break
+                    if stack.warning != warned:
+                        warned = stack.warning
+                        warn(stack)
                     show()
         finally:
             click.echo(_told(stack), err=True)

@@ -38,7 +38,7 @@ def reason(error: OSError) -> str:
 
 
 def warn(stack: ms.Stack) -> None:
-    """Say what the user should know about the source, once it has been read."""
+    """Say what the user should know about the source."""
     if stack.warning:
         click.echo(f"midsock: warning: {stack.warning}", err=True)
 

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::LinkType;
 use super::sys::interface::{ETHTOOL_WORDS, Inquiry, Name, kernel_name, list};
+use super::{LinkType, PortError};
 
 /// Of `linux/if_arp.h`: kinds of interface whose frames start with an Ethernet header.
 const ETHERNET: [u16; 2] = [1, 772]; // ARPHRD_ETHER, ARPHRD_LOOPBACK
@@ -101,6 +101,38 @@ impl Interface {
             kind if RAW_IP.contains(&kind) => Some(LinkType::Ip),
             _ => None,
         }
+    }
+
+    /// Whether it is one end of a virtual Ethernet.
+    pub fn is_veth(&self) -> bool {
+        self.driver.as_deref() == Some("veth")
+    }
+
+    /// The command that switches off what has frames come unfinished from this interface: merged, if the port gets them
+    /// behind the kernel's or the driver's merging, or of a veth without their checksums; none if all is off.
+    ///
+    /// What a veth's packets lack is decided at its other end, which may be in another network namespace and cannot be
+    /// asked then: both ends are taken to be alike.
+    pub(super) fn finishing_command(&self, is_behind_merging: bool) -> Option<String> {
+        let Offloads { tx_checksum, gro, lro, .. } = self.offloads;
+        let in_the_way = Offloads {
+            tx_checksum: tx_checksum && self.is_veth(),
+            gro: gro && is_behind_merging,
+            lro: lro && is_behind_merging,
+            ..Offloads::default()
+        };
+        in_the_way.command(&self.name)
+    }
+
+    /// Refuses to let another port send what comes unfinished from this interface.
+    pub(super) fn refuse_unfinished(&self, port: &str, is_behind_merging: bool) -> Result<(), PortError> {
+        let Some(command) = self.finishing_command(is_behind_merging) else { return Ok(()) };
+        let veth = if self.is_veth() { ", and likewise at the veth's other end" } else { "" };
+        let reason = format!(
+            "offloads are on, so that frames come with checksums unfinished or merged, and would be sent on so, for \
+             their receivers to drop; switch them off: {command}{veth} (or add offloads=keep to the port's options)"
+        );
+        Err(PortError::Live { name: port.to_owned(), kind: io::ErrorKind::InvalidInput, reason })
     }
 
     /// The names of all interfaces, joined by commas, for messages.
@@ -246,5 +278,28 @@ mod tests {
         assert_eq!(offloads.command("eth0").unwrap(), "ethtool -K eth0 tso off gro off");
         assert!(offloads.change_frames());
         assert_eq!(Offloads::default().command("eth0"), None);
+    }
+
+    #[test]
+    fn only_what_leaves_frames_unfinished_is_in_the_way() {
+        let mut interface = Interface::named("lo").unwrap();
+        "eth0".clone_into(&mut interface.name);
+        let offloads =
+            Offloads { tx_checksum: true, tso: true, gso: true, rx_vlan: true, ..Offloads::default() };
+        (interface.offloads, interface.driver) = (offloads, Some("e1000".to_owned()));
+        // Of hardware, what it does when it sends.
+        assert_eq!(interface.finishing_command(true), None);
+        interface.offloads.gro = true;
+        assert_eq!(interface.finishing_command(false), None);
+        assert_eq!(interface.finishing_command(true).unwrap(), "ethtool -K eth0 gro off");
+        interface.driver = Some("veth".to_owned());
+        assert_eq!(interface.finishing_command(false).unwrap(), "ethtool -K eth0 tx off");
+        let said = interface.refuse_unfinished("af_packet:eth0", true).unwrap_err().to_string();
+        assert!(
+            said.contains("ethtool -K eth0 tx off gro off, and likewise at the veth's other end"),
+            "{said}"
+        );
+        interface.offloads = Offloads::default();
+        assert!(interface.refuse_unfinished("af_packet:eth0", true).is_ok());
     }
 }

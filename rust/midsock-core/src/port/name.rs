@@ -45,7 +45,7 @@ pub fn open(name: &str) -> Result<Box<dyn Port>, PortError> {
 ///
 /// # Errors
 ///
-/// Those of [`open`].
+/// Those of [`open`], and offloads that are on of an interface whose packets the other port could not finish.
 pub fn open_pair(first: &str, second: &str) -> Result<[Box<dyn Port>; 2], PortError> {
     #[cfg(target_os = "linux")]
     if netmap::is_netmap(first) && netmap::is_netmap(second) {
@@ -56,12 +56,20 @@ pub fn open_pair(first: &str, second: &str) -> Result<[Box<dyn Port>; 2], PortEr
         let [first, second] = af_xdp::open_pair(first, second)?;
         return Ok([Box::new(first), Box::new(second)]);
     }
-    let open = |name: &str| {
-        #[cfg(target_os = "linux")]
-        if name.starts_with(AfPacket::PREFIX) {
-            return Ok(Box::new(AfPacket::open(name, Use::Bridge)?) as Box<dyn Port>);
-        }
-        open(name)
-    };
-    Ok([open(first)?, open(second)?])
+    Ok([open_beside(first, second)?, open_beside(second, first)?])
+}
+
+/// Opens a port that is to be joined to the one called `other`.
+fn open_beside(name: &str, other: &str) -> Result<Box<dyn Port>, PortError> {
+    #[cfg(target_os = "linux")]
+    if name.starts_with(AfPacket::PREFIX) {
+        let converts = other.starts_with(af_xdp::PREFIX) || netmap::is_netmap(other);
+        return Ok(Box::new(AfPacket::open(name, if converts { Use::Convert } else { Use::Bridge })?));
+    }
+    #[cfg(target_os = "linux")]
+    if name.starts_with(af_xdp::PREFIX) && (other.starts_with(AfPacket::PREFIX) || netmap::is_netmap(other)) {
+        return Ok(Box::new(af_xdp::open_beside(name)?));
+    }
+    let _ = other;
+    open(name)
 }

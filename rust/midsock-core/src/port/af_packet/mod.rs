@@ -34,6 +34,7 @@ use super::{Packet, Port, PortError, PortStatistics, Received};
 /// | `promisc=0` | takes only what is addressed to this machine | takes all |
 /// | `outgoing=1` | takes also what this machine itself sends by the interface | 1 to watch, 0 to bridge |
 /// | `tpacket=3` | how packets are handed over: 2 each at once, 3 in blocks, which costs less and takes up to 8 ms | 3 to watch, 2 to bridge |
+/// | `offloads=keep` | passes its packets on by a port of another kind although offloads are on | that is refused |
 ///
 /// A port that was opened to watch joins the fragments of IPv4 packets if it is one of a fanout group, so that they
 /// reach their flow. One that bridges does not: what passes through has to stay as it is.

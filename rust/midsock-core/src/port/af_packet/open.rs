@@ -18,8 +18,10 @@ use crate::port::{Interface, LinkType, PortError, PortStatistics};
 pub enum Use {
     /// To see all of an interface's packets, also those that this machine sends, as cheaply as can be.
     Watch,
-    /// To pass on what comes in, as soon as it comes.
+    /// To pass on what comes in, as soon as it comes, by another such port.
     Bridge,
+    /// To pass it on by a port of another kind, which cannot finish what offloads left undone.
+    Convert,
 }
 
 /// Bytes of frames that may wait in the socket beside the ring, or to be sent.
@@ -34,6 +36,7 @@ struct Settings {
     promiscuous: bool,
     outgoing: bool,
     blocks: bool,
+    keep_offloads: bool,
 }
 
 impl Settings {
@@ -46,6 +49,7 @@ impl Settings {
             promiscuous: options.switch("promisc")?.unwrap_or(true),
             outgoing: options.switch("outgoing")?.unwrap_or(watch),
             blocks: options.choice("tpacket", &["2", "3"])?.map_or(watch, |place| place == 1),
+            keep_offloads: options.choice("offloads", &["check", "keep"])? == Some(1),
         };
         options.finish()?;
         Ok(settings)
@@ -89,6 +93,9 @@ impl AfPacket {
             ),
             _ => failed("asking for the interface", source),
         })?;
+        if purpose == Use::Convert && !settings.keep_offloads {
+            found.refuse_unfinished(name, true)?;
+        }
         // Without its own header, a frame of a kind unknown here gets that of a cooked capture.
         let link = found.link().unwrap_or(LinkType::LinuxSll);
         let is_raw = found.link().is_some();

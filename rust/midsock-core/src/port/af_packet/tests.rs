@@ -245,7 +245,7 @@ fn names_that_cannot_be_opened_tell_why() {
     assert_eq!(
         error("af_packet:lo?rings=1"),
         "af_packet:lo?rings=1: this port has no option rings; its options are ring, fanout, promisc, \
-         outgoing, tpacket"
+         outgoing, tpacket, offloads"
     );
     assert!(error("af_packet:lo?tpacket=1").ends_with("tpacket=1: give one of 2, 3"));
 }

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use self::frames::{Frame, Frames};
 pub(super) use self::open::PREFIX;
-pub use self::open::{open, open_pair};
+pub use self::open::{open, open_beside, open_pair};
 use self::queue::{Kick, Queue, Shape};
 use super::sys::mapping::Mapping;
 use super::sys::poll;
@@ -206,8 +206,8 @@ impl AfXdpPort {
         }
         self.doubts = 0;
         let warning = format!(
-            "{}: packets come with unfinished checksums, and would be sent on so; switch the offload off at the other \
-             end of {}: ethtool -K INTERFACE tx off",
+            "{}: packets come with unfinished checksums; sent on so, their receivers drop them. Switch the offload off \
+             where they come from, of a veth at the other end of {}: ethtool -K INTERFACE tx off",
             self.name, self.interface
         );
         self.warning = Some(match self.warning.take() {

@@ -33,7 +33,7 @@ pub(in crate::port) const PREFIX: &str = "af_xdp:";
 /// How long the kernel may take to part with what a port that was closed had: it does so when it finds the time.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// How many bursts of a veth are looked into for checksums that its other end left out.
+/// How many bursts are looked into for checksums that another interface of this machine left out.
 const DOUBTS: u32 = 4096;
 
 /// Opens an interface's queues, all or one: `af_xdp:INTERFACE` or `af_xdp:INTERFACE?OPTIONS`.
@@ -48,6 +48,7 @@ const DOUBTS: u32 = 4096;
 /// | `frame=2048`, `frame=4096` | bytes of a frame; by default the smaller that holds the interface's packets |
 /// | `frames=N` | frames for each queue, from 1,024 to 1,048,576; 4,096 if not given |
 /// | `promisc=0` | receive only what is for the interface's own addresses |
+/// | `offloads=keep` | join a veth to another port although its checksum offload is on; see [`open_pair`] |
 ///
 /// # Errors
 ///
@@ -58,13 +59,25 @@ pub fn open(name: &str) -> Result<AfXdpPort, PortError> {
     Ok(ports.swap_remove(0))
 }
 
+/// Opens an interface, as [`open`] does, whose packets a port of another kind is to send on.
+///
+/// # Errors
+///
+/// Those of [`open_pair`].
+pub fn open_beside(name: &str) -> Result<AfXdpPort, PortError> {
+    let mut ports = open_group(&[Plan::joined(name)?])?;
+    Ok(ports.swap_remove(0))
+}
+
 /// Opens two ports that share their memory: frames are forwarded between them without a copy.
 ///
 /// # Errors
 ///
-/// Those of [`open`].
+/// Those of [`open`], and an interface is a veth with checksum offload: an AF_XDP socket is not told which checksums are
+/// unfinished, so that packets would be sent on with wrong ones. `offloads=keep` opens it all the same, for a veth the
+/// other end of which has its offload off.
 pub fn open_pair(first: &str, second: &str) -> Result<[AfXdpPort; 2], PortError> {
-    let mut ports = open_group(&[Plan::new(first)?, Plan::new(second)?])?;
+    let mut ports = open_group(&[Plan::joined(first)?, Plan::joined(second)?])?;
     let second = ports.swap_remove(1);
     Ok([ports.swap_remove(0), second])
 }
@@ -78,14 +91,27 @@ struct Plan {
     interface: String,
     index: u32,
     mtu: u32,
-    is_veth: bool,
     queues: Vec<u32>,
     /// How many of the queues can send.
     senders: usize,
 }
 
 impl Plan {
+    /// To receive from the interface, and to send what is made here.
     fn new(name: &str) -> Result<Plan, PortError> {
+        Self::find(name).map(|(plan, _)| plan)
+    }
+
+    /// To have another port send what the interface receives.
+    fn joined(name: &str) -> Result<Plan, PortError> {
+        let (plan, found) = Self::find(name)?;
+        if !plan.settings.keep_offloads {
+            found.refuse_unfinished(name, false)?;
+        }
+        Ok(plan)
+    }
+
+    fn find(name: &str) -> Result<(Plan, Interface), PortError> {
         let (base, options) = Options::split(name)?;
         let settings = Settings::take(options)?;
         let interface = base.strip_prefix(PREFIX).unwrap_or(base);
@@ -114,16 +140,16 @@ impl Plan {
             }
         };
         let can_send = found.send_queues.unwrap_or(1);
-        Ok(Plan {
+        let plan = Plan {
             name: name.to_owned(),
             settings,
             interface: interface.to_owned(),
             index: found.index,
             mtu: found.mtu,
-            is_veth: found.driver.as_deref() == Some("veth"),
             senders: queues.iter().filter(|queue| **queue < can_send).count(),
             queues,
-        })
+        };
+        Ok((plan, found))
     }
 
     /// The longest packet that the interface receives.
@@ -269,7 +295,7 @@ fn open_so(plans: &[Plan], shape: Shape, way: Way, memory: Memory) -> Result<Vec
             is_gone: false,
             warning: None,
             interface: plan.interface.clone(),
-            doubts: if plan.is_veth { DOUBTS } else { 0 },
+            doubts: DOUBTS,
         });
     }
     // Packets come from here on.

@@ -36,6 +36,8 @@ pub(super) struct Settings {
     /// Frames for each queue.
     pub(super) frames: u32,
     pub(super) promiscuous: bool,
+    /// Join the interface to another port although its checksum offload is on.
+    pub(super) keep_offloads: bool,
 }
 
 impl Settings {
@@ -62,6 +64,7 @@ impl Settings {
             // More than a burst for either direction, and less than 4 GiB.
             frames: options.number("frames", 1024..=1 << 20)?.map_or(4096, |frames| frames as u32),
             promiscuous: options.switch("promisc")?.unwrap_or(true),
+            keep_offloads: options.choice("offloads", &["check", "keep"])? == Some(1),
         };
         options.finish()?;
         Ok(settings)

@@ -16,9 +16,11 @@ fn options_say_how_a_port_is_opened() {
         frame: None,
         frames: 4096,
         promiscuous: true,
+        keep_offloads: false,
     };
     assert_eq!(plain, expected);
-    let all = "af_xdp:eth0?queue=3&mode=zerocopy&attach=native&frame=2048&frames=65536&promisc=0";
+    let all =
+        "af_xdp:eth0?queue=3&mode=zerocopy&attach=native&frame=2048&frames=65536&promisc=0&offloads=keep";
     let expected = Settings {
         queue: Some(3),
         mode: Mode::ZeroCopy,
@@ -26,6 +28,7 @@ fn options_say_how_a_port_is_opened() {
         frame: Some(2048),
         frames: 65536,
         promiscuous: false,
+        keep_offloads: true,
     };
     assert_eq!(settings(all), expected);
     assert_eq!(settings("af_xdp:eth0?mode=copy&attach=generic").attach, Attach::Generic);
@@ -39,7 +42,7 @@ fn what_is_wrong_with_a_name_is_told() {
         ("af_xdp:lo?queue=-1", "queue=-1: give a whole number from 0 to 65535"),
         (
             "af_xdp:lo?ring=1M",
-            "this port has no option ring; its options are queue, mode, attach, frame, frames, promisc",
+            "this port has no option ring; its options are queue, mode, attach, frame, frames, promisc, offloads",
         ),
         ("af_xdp:lo?queue=900", "there is no queue 900: lo has 0 to 0"),
     ] {

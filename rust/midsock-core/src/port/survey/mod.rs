@@ -103,11 +103,17 @@ impl System {
                 "its MTU of {mtu} bytes takes several frames a packet, which not every kernel and driver can"
             )
         });
+        let not_joined = interface.finishing_command(false).map(|command| {
+            format!(
+                "offloads are on, so that checksums may be unfinished, and two ports are not joined: {command}, and \
+                 likewise at the veth's other end"
+            )
+        });
         let unfinished = offloads.map(|command| format!("offloads are on: {command}"));
         let or = |first: &Option<String>, second: &Option<String>| first.clone().or_else(|| second.clone());
         vec![
             ability("af_packet", or(&self.af_packet, &unknown), or(&is_down, &merged)),
-            ability("af_xdp", or(&self.af_xdp, &no_ethernet), is_down.clone().or(spread)),
+            ability("af_xdp", or(&self.af_xdp, &no_ethernet), is_down.clone().or(not_joined).or(spread)),
             ability(
                 "netmap",
                 or(&self.netmap, &no_ethernet).or(too_long).or(unfinished),

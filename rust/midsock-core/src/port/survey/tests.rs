@@ -45,6 +45,11 @@ fn what_is_in_the_way_is_told_with_what_mends_it() {
     assert_eq!((packet.obstacle, xdp.obstacle, xdp.note), (None, None, None));
     assert_eq!(netmap.obstacle.unwrap(), "offloads are on: ethtool -K eth0 tso off gro off");
 
+    let offloads = Offloads { tx_checksum: true, ..Offloads::default() };
+    let [_, xdp, _] = abilities(&Interface { offloads, ..interface() });
+    assert_eq!(xdp.obstacle, None);
+    assert!(xdp.note.unwrap().ends_with(": ethtool -K eth0 tx off, and likewise at the veth's other end"));
+
     let [packet, xdp, netmap] = abilities(&Interface { mtu: 9000, ..interface() });
     assert_eq!((packet.obstacle, packet.note, xdp.obstacle), (None, None, None));
     assert!(xdp.note.unwrap().starts_with("its MTU of 9000 bytes takes several frames"));

@@ -16,9 +16,22 @@ fn only_the_sum_of_the_pseudo_header_is_partial() {
     assert!(is_partial(&frame(&ipv4, [8, 0], 0x141d)));
     assert!(!is_partial(&frame(&ipv4, [8, 0], 0x141e)));
     assert!(!is_partial(&frame(&ipv4, [8, 0], !0x141d)));
+    // It may also be the right checksum, if the rest of the segment is so.
+    let mut right = frame(&ipv4, [8, 0], 0x141d);
+    right[38..40].copy_from_slice(&(0xffff - 2 * 0x141d_u16).to_be_bytes());
+    assert!(!is_partial(&right));
+    let mut icmp = ipv4;
+    icmp[9] = 1;
+    assert!(!is_partial(&frame(&icmp, [8, 0], 0x141d)));
     let mut udp = ipv4;
     udp[9] = 17;
-    assert!(!is_partial(&frame(&udp, [8, 0], 0x141d)));
+    let mut udp = frame(&udp, [8, 0], 0);
+    assert!(!is_partial(&udp));
+    udp[40..42].copy_from_slice(&(0x141d_u16 + 11).to_be_bytes());
+    assert!(is_partial(&udp));
+    // A fragment's checksum covers more than the fragment.
+    udp[20] = 0x20;
+    assert!(!is_partial(&udp));
     let mut ipv6 = [0; 40];
     (ipv6[0], ipv6[5], ipv6[6]) = (0x60, 20, 6);
     ipv6[8..40].fill(0xff);
