@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import random
 import socket
 import threading
 import typing
@@ -22,16 +23,17 @@ PORT = 4000
 
 @contextlib.contextmanager
 def connection(
-    network: Network, *, port: int = PORT, timeout: float = 5
+    network: Network, *, port: int = PORT, timeout: float = 5, ipv6: bool = False
 ) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Connect the client to the server; give both ends."""
+    address = network.SERVER6 if ipv6 else network.SERVER
     with network.server.entered():
-        listener = socket.create_server((network.SERVER, port))
+        listener = socket.create_server((address, port), family=socket.AF_INET6 if ipv6 else socket.AF_INET)
     with contextlib.ExitStack() as stack:
         stack.enter_context(listener)
         listener.settimeout(timeout)
         with network.client.entered():
-            near = stack.enter_context(socket.create_connection((network.SERVER, port), timeout))
+            near = stack.enter_context(socket.create_connection((address, port), timeout))
         far = stack.enter_context(listener.accept()[0])
         far.settimeout(timeout)
         yield near, far
@@ -61,8 +63,8 @@ finish = lambda: said.update(stack.counters)
 def test_a_reset_reaches_both_ends(bridged: Network, box: Backend) -> None:
     script = ON_WORD.format(word=b"attack", action="return ms.RESET")
     with middlebox(bridged, box.ports, script, environment=box.environment) as middle:
-        for side in (0, 1):
-            with connection(bridged) as ends:
+        for side, ipv6 in ((0, False), (1, False), (0, True), (1, True)):
+            with connection(bridged, ipv6=ipv6) as ends:
                 assert answers(ends, b"good")
                 ends[side].sendall(b"an attack")
                 for end in ends:
@@ -71,7 +73,7 @@ def test_a_reset_reaches_both_ends(bridged: Network, box: Backend) -> None:
         # The middlebox resets one connection, not the hosts.
         with connection(bridged) as ends:
             assert answers(ends, b"good")
-    assert middle.said["ruled"] == 2
+    assert middle.said["ruled"] == 4
 
 
 def test_a_dropped_packet_is_sent_again_and_then_passes(bridged: Network, box: Backend) -> None:
@@ -204,3 +206,70 @@ def translate(sock, event):
         assert not server.is_alive()
         assert near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in {0, errno.ENOTCONN}
     assert bytes(received) == b"".join(f"{number}: the elephant.\n".encode() for number in range(rounds))
+
+
+EDIT_IN_BULK = """
+chance = random.Random(11)
+
+@stack.on(ms.ON_CONN_START)
+def in_order(sock, event):
+    sock.client.keep_order()
+    sock.server.keep_order()
+
+@stack.on(ms.ON_PKT_IN)
+def lines(sock, event):
+    data = event.payload
+    if not data:
+        return None
+    if chance.random() < 0.01:
+        stack.counters["dropped"] += 1
+        return ms.DROP
+    try:
+        if event.replace(data.replace(b"\\n", b"\\r\\n")):
+            stack.counters["edited"] += 1
+    except RuntimeError:
+        return ms.DROP
+    return None
+
+finish = lambda: said.update(stack.counters)
+"""
+
+
+@pytest.mark.parametrize("ipv6", [False, True], ids=["ipv4", "ipv6"])
+def test_bulk_is_edited_both_ways_though_packets_are_lost(
+    bridged: Network, box: Backend, *, ipv6: bool
+) -> None:
+    """Whole windows of segments grow, are acknowledged (by SACK, too) and are sent again, with timestamps."""
+    chance = random.Random(3)  # noqa: S311 -- the same lines each time
+    lines = [chance.randbytes(chance.randrange(20, 400)).replace(b"\n", b" ") for _ in range(5000)]
+    data = b"\n".join(lines)
+    arrived: dict[str, bytes] = {}
+
+    def send(end: socket.socket) -> None:
+        end.sendall(data)
+        end.shutdown(socket.SHUT_WR)
+
+    def receive(end: socket.socket, name: str) -> None:
+        received = bytearray()
+        while block := end.recv(1 << 16):
+            received += block
+        arrived[name] = bytes(received)
+
+    with (
+        middlebox(bridged, box.ports, EDIT_IN_BULK, environment=box.environment) as middle,
+        connection(bridged, timeout=60, ipv6=ipv6) as (near, far),
+    ):
+        threads = [
+            threading.Thread(target=send, args=(near,)),
+            threading.Thread(target=send, args=(far,)),
+            threading.Thread(target=receive, args=(near, "near")),
+            threading.Thread(target=receive, args=(far, "far")),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(90)
+    expected = data.replace(b"\n", b"\r\n")
+    assert {name: received == expected for name, received in arrived.items()} == {"near": True, "far": True}
+    assert middle.said["dropped"] > 0
+    assert middle.said["edited"] > 0

@@ -25,8 +25,10 @@ pub use self::leave::{Leaving, Left};
 use crate::Nanos;
 use crate::tcp::Seq;
 
-/// The most bytes that one side's edits hold which the receiver has not acknowledged, their bookkeeping included.
-pub const MOST_HELD: usize = 256 * 1024;
+/// The most bytes that one side's edits up to a new one hold which the receiver has not acknowledged, their bookkeeping
+/// included. All of them hold at most twice as many: what follows bytes that are missing must not keep these from being
+/// edited when they come, for nothing would go on then.
+pub const MOST_HELD: usize = 1 << 20;
 
 /// What one edit counts for beside its bytes.
 const COST: usize = 64;
@@ -68,7 +70,10 @@ pub enum EditError {
     )]
     LaterSent,
     /// Too many bytes wait for the receiver's acknowledgement.
-    #[error("more than {MOST_HELD} bytes of edits wait to be acknowledged by the receiver; try again later")]
+    #[error(
+        "more than {MOST_HELD} bytes of edits wait to be acknowledged by the receiver; drop the packet to have it \
+         come again"
+    )]
     Full,
     /// The side has closed its stream, or the connection is over.
     #[error("the side has closed its stream; nothing can follow")]
@@ -212,13 +217,15 @@ impl Edits {
         }
     }
 
-    /// Replaces `removed` original bytes from `start` on by `data`, where the packet at hand starts at `packet`.
+    /// Replaces `removed` original bytes from `start` on by `data`, where the packet at hand has the original bytes from
+    /// the first number of `packet` up to the second.
     ///
     /// Bytes that were sent on before cannot be changed any more. An edit that covers others which have not left takes
-    /// their place. `Full` leaves everything as it is.
+    /// their place; so does one that overlaps others of bytes beyond this packet, for they are of packets that did not
+    /// leave: their bytes come again, cut up in another way, and can be edited then. `Full` leaves everything as it is.
     pub fn replace(
         &mut self,
-        packet: Seq,
+        packet: (Seq, Seq),
         start: Seq,
         removed: u32,
         data: &[u8],
@@ -229,7 +236,7 @@ impl Edits {
         }
         if start == self.sent && removed == 0 {
             // Behind a packet that was here before, or a FIN, nothing is inserted any more.
-            let is_behind_old = packet.before(start) && self.list.iter().any(|edit| edit.start == start);
+            let is_behind_old = packet.0.before(start) && self.list.iter().any(|edit| edit.start == start);
             if is_behind_old || self.fin.is_some() {
                 return Ok(Replaced::Repeated);
             }
@@ -246,7 +253,7 @@ impl Edits {
                 return Ok(Replaced::Repeated);
             }
         }
-        self.register(start, removed, data)?;
+        self.register(packet, start, removed, data)?;
         Ok(Replaced::Done)
     }
 
@@ -255,7 +262,7 @@ impl Edits {
         if at.before(self.sent) || self.fin.is_some() {
             return Err(if self.fin.is_some() { EditError::Closed } else { EditError::LaterSent });
         }
-        self.register(at, 0, data)
+        self.register((at, at), at, 0, data)
     }
 
     /// Lets nothing pass any more that would leave a hole in the stream behind, so that edits may always change lengths:
@@ -285,7 +292,7 @@ impl Edits {
         if self.again.is_some() { Some(Nanos::MIN) } else { self.due }
     }
 
-    /// Bytes that the edits hold, their bookkeeping included; at most [`MOST_HELD`].
+    /// Bytes that the edits hold, their bookkeeping included; at most twice [`MOST_HELD`].
     pub fn held(&self) -> usize {
         self.held
     }
@@ -295,26 +302,40 @@ impl Edits {
         self.template.as_ref()
     }
 
-    fn register(&mut self, start: Seq, removed: u32, data: &[u8]) -> Result<(), EditError> {
+    fn register(
+        &mut self,
+        packet: (Seq, Seq),
+        start: Seq,
+        removed: u32,
+        data: &[u8],
+    ) -> Result<(), EditError> {
         if removed == 0 && data.is_empty() {
             return Ok(());
         }
         let end = start.plus(removed);
-        let first = self
+        let is_left_behind = |edit: &Edit| {
+            !edit.sent && removed > 0 && (edit.start.before(packet.0) || edit.end().after(packet.1))
+        };
+        let mut first = self
             .list
             .partition_point(|edit| edit.start.before(start) || edit.start == start && edit.is_insertion());
-        if first > 0 && self.list[first - 1].end().after(start) {
-            return Err(EditError::Overlap);
-        }
         let mut last = first;
+        if first > 0 && self.list[first - 1].end().after(start) {
+            first -= 1;
+            if !is_left_behind(&self.list[first]) {
+                return Err(EditError::Overlap);
+            }
+        }
         while let Some(edit) = self.list.get(last).filter(|edit| edit.start.before(end)) {
-            if edit.end().after(end) {
+            if edit.end().after(end) && !is_left_behind(edit) {
                 return Err(EditError::Overlap);
             }
             last += 1;
         }
         let freed: usize = self.list.range(first..last).map(Edit::cost).sum();
-        if self.held - freed + data.len() + COST > MOST_HELD {
+        let after: usize = self.list.range(last..).map(Edit::cost).sum();
+        let up_to = self.held - freed - after + data.len() + COST;
+        if up_to > MOST_HELD || up_to + after > 2 * MOST_HELD {
             return Err(EditError::Full);
         }
         self.list.drain(first..last);

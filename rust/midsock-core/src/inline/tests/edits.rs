@@ -10,6 +10,11 @@ fn number(offset: u32) -> Seq {
     Seq(BASE.wrapping_add(offset))
 }
 
+/// The numbers of a packet that is long enough for what is replaced in it.
+fn from(offset: u32) -> (Seq, Seq) {
+    (number(offset), number(offset + 100))
+}
+
 /// Lets a segment leave; returns what goes out, as offset, flags, payload.
 #[allow(clippy::needless_pass_by_value)] // frames are made where they are passed
 fn leave(edits: &mut Edits, frame: TcpFrame<'_>) -> Vec<(u32, TcpFlags, Vec<u8>)> {
@@ -34,9 +39,9 @@ fn data(offset: u32, payload: &[u8]) -> TcpFrame<'_> {
 fn numbers_are_mapped_across_the_wrap() {
     let mut edits = Edits::new(number(0), None);
     // 10 bytes at 50 become 30, 20 at 90 nothing, 5 are inserted at 150.
-    assert_eq!(edits.replace(number(0), number(50), 10, &[1; 30]), Ok(Replaced::Done));
-    assert_eq!(edits.replace(number(0), number(90), 20, &[]), Ok(Replaced::Done));
-    assert_eq!(edits.replace(number(0), number(150), 0, &[2; 5]), Ok(Replaced::Done));
+    assert_eq!(edits.replace(from(0), number(50), 10, &[1; 30]), Ok(Replaced::Done));
+    assert_eq!(edits.replace(from(0), number(90), 20, &[]), Ok(Replaced::Done));
+    assert_eq!(edits.replace(from(0), number(150), 0, &[2; 5]), Ok(Replaced::Done));
     leave(&mut edits, data(0, &[0; 200]));
     for (original, new) in
         [(0, 0), (50, 50), (60, 80), (89, 109), (110, 110), (149, 149), (150, 155), (200, 205)]
@@ -53,16 +58,16 @@ fn numbers_are_mapped_across_the_wrap() {
 #[test]
 fn edits_that_cannot_be_are_refused() {
     let mut edits = Edits::new(number(100), None);
-    assert_eq!(edits.replace(number(50), number(60), 10, b"x"), Ok(Replaced::Repeated));
-    assert_eq!(edits.replace(number(100), number(100), 20, b"x"), Ok(Replaced::Done));
-    assert_eq!(edits.replace(number(100), number(110), 20, b"x"), Err(EditError::Overlap));
-    assert_eq!(edits.replace(number(100), number(120), 1, &vec![0; MOST_HELD]), Err(EditError::Full));
+    assert_eq!(edits.replace(from(50), number(60), 10, b"x"), Ok(Replaced::Repeated));
+    assert_eq!(edits.replace(from(100), number(100), 20, b"x"), Ok(Replaced::Done));
+    assert_eq!(edits.replace(from(100), number(110), 20, b"x"), Err(EditError::Overlap));
+    assert_eq!(edits.replace(from(100), number(120), 1, &vec![0; MOST_HELD]), Err(EditError::Full));
     leave(&mut edits, data(100, &[0; 50]));
     // A hole of 50 bytes.
     leave(&mut edits, data(200, &[0; 50]));
-    assert_eq!(edits.replace(number(150), number(160), 10, b"x"), Err(EditError::LaterSent));
-    assert_eq!(edits.replace(number(150), number(160), 2, b"xy"), Ok(Replaced::Done));
-    assert_eq!(edits.replace(number(220), number(220), 40, b"x"), Err(EditError::PartlySent));
+    assert_eq!(edits.replace(from(150), number(160), 10, b"x"), Err(EditError::LaterSent));
+    assert_eq!(edits.replace(from(150), number(160), 2, b"xy"), Ok(Replaced::Done));
+    assert_eq!(edits.replace(from(220), number(220), 40, b"x"), Err(EditError::PartlySent));
     assert_eq!(edits.insert(number(240), b"x"), Err(EditError::LaterSent));
     let fin = data(250, b"").flags(TcpFlags::ACK | TcpFlags::FIN);
     leave(&mut edits, fin);
@@ -70,9 +75,44 @@ fn edits_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn what_follows_missing_bytes_leaves_room_for_edits_of_these() {
+    let mut edits = Edits::new(number(0), None);
+    edits.keep_order(true);
+    let long = vec![7; 100_000];
+    let mut at = 1000;
+    while edits.replace(from(at), number(at), 100, &long) == Ok(Replaced::Done) {
+        at += 100;
+    }
+    assert!(edits.held() <= MOST_HELD && edits.held() > MOST_HELD - 110_000);
+    // Those up to the last of them come, and leave, one by one.
+    for start in (0..at).step_by(100) {
+        assert_eq!(edits.replace(from(start), number(start), 100, b"x"), Ok(Replaced::Done), "{start}");
+        assert_eq!(
+            leave(&mut edits, data(start, &[0; 100])).last().unwrap().2.last(),
+            Some(&b'x'),
+            "{start}"
+        );
+    }
+    assert!(edits.held() <= 2 * MOST_HELD);
+}
+
+#[test]
+fn an_edit_of_a_packet_that_did_not_leave_gives_way_to_those_of_its_parts() {
+    let mut edits = Edits::new(number(0), None);
+    assert_eq!(edits.replace((number(0), number(300)), number(0), 300, b"whole"), Ok(Replaced::Done));
+    // It was dropped, and comes again in three.
+    for start in [0, 100, 200] {
+        assert_eq!(edits.replace(from(start), number(start), 100, b"part"), Ok(Replaced::Done));
+        assert_eq!(leave(&mut edits, data(start, &[0; 100]))[0].2, b"part");
+    }
+    // What has left stays.
+    assert_eq!(edits.replace((number(0), number(300)), number(0), 300, b"whole"), Ok(Replaced::Repeated));
+}
+
+#[test]
 fn flags_go_where_they_belong() {
     let mut edits = Edits::new(number(0), None);
-    edits.replace(number(0), number(5), 5, &[b'y'; 995]).unwrap();
+    edits.replace(from(0), number(5), 5, &[b'y'; 995]).unwrap();
     let flags = TcpFlags::ACK | TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG | TcpFlags::CWR;
     let out = leave(&mut edits, data(0, b"0123456789").flags(flags).urgent(10));
     assert_eq!(out.iter().map(|(_, _, payload)| payload.len()).collect::<Vec<_>>(), [100; 10]);
@@ -85,7 +125,7 @@ fn flags_go_where_they_belong() {
 #[test]
 fn blocks_and_windows_are_mapped() {
     let mut edits = Edits::new(number(0), None);
-    edits.replace(number(0), number(50), 0, &[1; 30]).unwrap();
+    edits.replace(from(0), number(50), 0, &[1; 30]).unwrap();
     leave(&mut edits, data(0, &[0; 80]));
     leave(&mut edits, data(80, &[0; 20]));
     // What was inserted is missing at its end: the byte behind it is asked for, so that it comes along.
@@ -106,14 +146,14 @@ fn what_came_early_is_withheld_if_order_is_kept() {
     let ack = TcpFlags::ACK;
     assert_eq!(leave(&mut edits, data(0, b"abc")), [(0, ack, b"abc".to_vec())]);
     assert_eq!(leave(&mut edits, data(6, b"ghi")), [(2, ack, vec![])]);
-    assert_eq!(edits.replace(number(3), number(3), 3, b"-"), Ok(Replaced::Done));
+    assert_eq!(edits.replace(from(3), number(3), 3, b"-"), Ok(Replaced::Done));
     assert_eq!(leave(&mut edits, data(3, b"defghi")), [(3, ack, b"-ghi".to_vec())]);
 }
 
 #[test]
 fn damaged_and_offloaded_segments_stay_so_or_are_finished() {
     let mut edits = Edits::new(number(0), None);
-    edits.replace(number(0), number(0), 3, b"longer").unwrap();
+    edits.replace(from(0), number(0), 3, b"longer").unwrap();
     let (mut content, mut made) = (Vec::new(), Made::default());
     let leaving = Leaving { mss: 100, accepted: false, can_answer: false, now: 0 };
     for (frame, is_right) in
@@ -131,7 +171,7 @@ fn damaged_and_offloaded_segments_stay_so_or_are_finished() {
 #[test]
 fn what_is_repeated_of_an_edit_that_was_acknowledged_makes_the_receiver_answer() {
     let mut edits = Edits::new(number(0), None);
-    edits.replace(number(0), number(0), 10, b"other").unwrap();
+    edits.replace(from(0), number(0), 10, b"other").unwrap();
     leave(&mut edits, data(0, &[0; 10]));
     leave(&mut edits, data(10, &[0; 50]));
     let mut frame = v4().ack(number(5).0).window(100).build();

@@ -340,7 +340,8 @@ fn converse(case: &Case) {
                             random.bytes(n)
                         };
                         let start = Seq(segment.seq).plus(from as u32);
-                        let result = edits.replace(Seq(segment.seq), start, (to - from) as u32, &with);
+                        let whole = (Seq(segment.seq), Seq(segment.seq).plus(segment.length));
+                        let result = edits.replace(whole, start, (to - from) as u32, &with);
                         let overlaps = |edit: &(usize, usize, Vec<u8>)| {
                             let (start, end) = (edit.0, edit.0 + edit.1);
                             let (from, to) = (at as usize + from, at as usize + to);

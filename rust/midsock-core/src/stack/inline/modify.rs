@@ -211,7 +211,8 @@ impl<U> Stack<U> {
         let side = self.engine.table.flow(place).sender(decoded.forward);
         let (seq, removed) = (Seq(segment.seq), (range.end - range.start) as u32);
         let edits = self.engine.edits_of(place)?;
-        let replaced = edits[side.index()].replace(seq, seq.plus(range.start as u32), removed, data)?;
+        let whole = (seq, seq.plus(segment.length));
+        let replaced = edits[side.index()].replace(whole, seq.plus(range.start as u32), removed, data)?;
         self.engine.mark_translated(place);
         Ok(replaced)
     }
