@@ -10,7 +10,7 @@ from typing import Any
 
 import midsock as ms
 import pytest
-from frames import ACK, MSS_1460, SYN, Talk, merge, web
+from frames import ACK, MSS_1460, RST, SYN, Talk, merge, web
 from midsock import CLIENT, SERVER, Anomaly, Side
 
 Sock = ms.FlowSocket
@@ -35,6 +35,20 @@ def streams_of(talk: Talk, *, overlap: str = "first", burst: int = 256) -> dict[
 
     stack.run()
     return streams
+
+
+def test_what_a_rst_carries_is_no_part_of_the_stream() -> None:
+    talk = Talk().open().server(b"sent").send(SERVER, RST | ACK, b"why")
+    assert streams_of(talk) == {CLIENT: b"", SERVER: b"sent"}
+    payloads: list[bytes | None] = []
+    stack = talk.stack()
+    stack.on(
+        ms.ON_ANOMALY,
+        lambda _sock, event: payloads.append(event.payload),
+        filter=ms.event.anomaly == Anomaly.RST_WITH_DATA,
+    )
+    stack.run()
+    assert payloads == [b"why"]
 
 
 # --- reading ---

@@ -9,7 +9,7 @@ use crate::event::{Event, EventDetail, Hook, Kind, Program};
 use crate::flow::{Flow, FlowExtra, Trouble};
 use crate::reassembly::{Gap, Piece, Stream};
 use crate::tcp::{Anomaly, Details, Endpoint, Flags, Seq};
-use crate::wire::Segment;
+use crate::wire::{Segment, TcpFlags};
 use crate::{Nanos, Side};
 
 /// Something that became of a stream.
@@ -117,7 +117,8 @@ impl<U> Engine<U> {
     /// Takes the payload of a segment into the stream of its side.
     #[inline]
     pub(super) fn take_payload(&mut self, feed: Feed<'_>, place: u32, side: Side, segment: &Segment) {
-        if segment.length == 0 {
+        // What a RST carries tells why; it is no part of the stream (RFC 1122, section 4.2.2.12).
+        if segment.length == 0 || segment.flags.contains(TcpFlags::RST) {
             return;
         }
         let (flow, extra) = self.table.both_mut(place);
@@ -128,7 +129,7 @@ impl<U> Engine<U> {
         }
         let program = self.registry.get(flow.program);
         // Data in a SYN follows the SYN.
-        let seq = Seq(segment.seq).plus(u32::from(segment.flags.contains(crate::wire::TcpFlags::SYN)));
+        let seq = Seq(segment.seq).plus(u32::from(segment.flags.contains(TcpFlags::SYN)));
         let wants = Wants::of(program, endpoint, details.stream.as_deref());
         let is_whole = segment.captured == segment.length || !wants.bytes;
         if seq == endpoint.head && !flags.any(Flags::STREAM) && is_whole && wants.depth == u64::MAX {
