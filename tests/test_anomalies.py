@@ -7,6 +7,7 @@ import pathlib
 
 import midsock as ms
 import pytest
+from anomaly_table import table
 from midsock import _midsock
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -42,3 +43,16 @@ def test_each_name_of_another_engine_stands_for_something_here(engine: str, coun
 def test_the_mapping_names_every_anomaly_and_only_those() -> None:
     assert list(MAPPING["anomalies"]) == [str(anomaly) for anomaly in ms.Anomaly]
     assert all(hasattr(ms, event) for event in MAPPING["events"])
+
+
+@pytest.mark.parametrize("engine", ["suricata", "zeek"])
+def test_documents_tell_what_stands_for_the_names_of_another_engine(engine: str) -> None:
+    lines = (ROOT / "docs/anomalies.md").read_text().splitlines()
+    head = lines.index(table(MAPPING, engine)[0])
+    assert lines[head : head + len(table(MAPPING, engine))] == table(MAPPING, engine)
+
+
+def test_each_test_that_is_named_names_its_anomaly() -> None:
+    for name, path in MAPPING["tests"].items():
+        text = (ROOT / path).read_text()
+        assert name in text or name.upper() in text, (name, path)
