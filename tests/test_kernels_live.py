@@ -138,14 +138,13 @@ def test_streams_are_what_the_programs_sent(network: Network, address: str, seed
         until(lambda: all(len(each.ended) == CONVERSATIONS for each in observers.values()), seconds=30)
         statistics = {name: each.stack.statistics() for name, each in observers.items()}
     for name, observer in observers.items():
-        assert observer.gaps == [], name
+        # What the kernel did not hand over is no fault of the reassembly.
+        assert sum(each["dropped_by_kernel"] for each in statistics[name]["ports"]) == 0, name
+        assert observer.gaps == [], (name, statistics[name])
         assert set(observer.ended.values()) <= {"closed", "reset"}, name
         for port, sent in said.items():
             for side in (CLIENT, SERVER):
                 assert bytes(observer.streams[port, side]) == sent[side], (name, port, side)
-        assert [each["dropped_by_kernel"] for each in statistics[name]["ports"]] == [0] * len(
-            statistics[name]["ports"]
-        )
     # The path was as hostile as it was to be.
     assert set(mangler.done) == set(RATES)
     assert statistics["server"]["reassembled"] > 0
