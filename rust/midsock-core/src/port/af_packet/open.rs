@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 
 use super::blocks::Blocks;
 use super::frames::Frames;
-use super::header::Shape;
+use super::header::{Shape, Version};
 use super::send::Sender;
 use super::transmit::Transmit;
 use super::{AfPacket, Ring};
@@ -35,7 +35,7 @@ struct Settings {
     fanout: Option<u16>,
     promiscuous: bool,
     outgoing: bool,
-    blocks: bool,
+    version: Version,
     keep_offloads: bool,
 }
 
@@ -48,7 +48,11 @@ impl Settings {
             fanout: options.number("fanout", 0..=65535)?.map(|group| group as u16),
             promiscuous: options.switch("promisc")?.unwrap_or(true),
             outgoing: options.switch("outgoing")?.unwrap_or(watch),
-            blocks: options.choice("tpacket", &["2", "3"])?.map_or(watch, |place| place == 1),
+            version: match options.choice("tpacket", &["2", "3"])? {
+                None if watch => Version::Three,
+                None | Some(0) => Version::Two,
+                Some(_) => Version::Three,
+            },
             keep_offloads: options.choice("offloads", &["check", "keep"])? == Some(1),
         };
         options.finish()?;
@@ -123,10 +127,12 @@ impl AfPacket {
         };
         socket.set_buffers(BUFFER).map_err(|source| failed("setting the socket's buffers", source))?;
         let longest = found.mtu as usize + LINK_HEADER;
-        let ring = if settings.blocks {
-            Blocks::new(&socket, shape, settings.ring).map(|blocks| Ring::Blocks(Box::new(blocks)))
-        } else {
-            Frames::new(&socket, shape, longest, settings.ring).map(|frames| Ring::Frames(Box::new(frames)))
+        let ring = match settings.version {
+            Version::Two => Frames::new(&socket, shape, longest, settings.ring)
+                .map(|frames| Ring::Frames(Box::new(frames))),
+            Version::Three => {
+                Blocks::new(&socket, shape, settings.ring).map(|blocks| Ring::Blocks(Box::new(blocks)))
+            }
         }
         .map_err(|source| failed("making the receive ring", source))?;
         if settings.promiscuous {
