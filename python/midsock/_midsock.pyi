@@ -89,6 +89,7 @@ _Tunnel: TypeAlias = Literal[
     "l2tp",
     "ayiya",
 ]
+_Urgent: TypeAlias = Literal["oob", "inline", "drop"]
 _Overlap: TypeAlias = Literal[
     "first",
     "last",
@@ -350,6 +351,10 @@ class Endpoint:
     def overlap(self) -> _Overlap: ...
     @overlap.setter
     def overlap(self, name: _Overlap, /) -> None: ...
+    @property
+    def urgent(self) -> _Urgent: ...
+    @urgent.setter
+    def urgent(self, name: _Urgent, /) -> None: ...
 
 @final
 class FlowSocket:
@@ -609,6 +614,7 @@ class Stack:
         depth: int | None = None,
         buffer: int = ...,
         overlap: _Overlap = "first",
+        urgent: _Urgent = "oob",
         digest: bool = False,
     ) -> MonitorSocket: ...
     def run(self, timeout: float | None = None) -> bool: ...

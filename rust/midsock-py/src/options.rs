@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use midsock_core::defrag::{DefragStatistics, FragmentPolicy};
 use midsock_core::port::PortStatistics;
-use midsock_core::reassembly::Overlap;
+use midsock_core::reassembly::{Overlap, Urgent};
 use midsock_core::wire::{Decoder, Tunnel, Tunnels};
 use midsock_core::{Hosts, Nanos, Timeouts};
 use pyo3::exceptions::PyValueError;
@@ -100,6 +100,13 @@ where
 pub(crate) fn to_overlap(name: &str) -> PyResult<Overlap> {
     Overlap::from_name(name)
         .ok_or_else(|| PyValueError::new_err(format!("overlap is one of {}, not {name:?}", Overlap::names())))
+}
+
+pub(crate) fn to_urgent(name: &str) -> PyResult<Urgent> {
+    Urgent::from_name(name).ok_or_else(|| {
+        let names = Urgent::ALL.map(Urgent::name).join(", ");
+        PyValueError::new_err(format!("urgent is one of {names}, not {name:?}"))
+    })
 }
 
 pub(crate) fn to_fragment_overlap(name: &str) -> PyResult<FragmentPolicy> {

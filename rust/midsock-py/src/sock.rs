@@ -16,7 +16,7 @@ use crate::error::{inline_error, modify_error, no_flow, registry_error};
 use crate::event::to_python;
 use crate::event_type::EventType;
 use crate::monitor::{decorate, to_registration};
-use crate::options::to_overlap;
+use crate::options::{to_overlap, to_urgent};
 use crate::record::FlowRecord;
 use crate::stack::Stack;
 use crate::timer::Timer;
@@ -588,6 +588,19 @@ impl Endpoint {
     fn set_overlap(&self, py: Python<'_>, name: &str) -> PyResult<()> {
         let overlap = to_overlap(name)?;
         self.with_core(py, |core, flow, side| core.set_overlap(flow, side, overlap))
+    }
+
+    /// What the receiver makes of its urgent data (RFC 6093): `oob` takes the urgent byte out of the stream, `inline`
+    /// leaves it there, `drop` rejects the segment. Set, it holds for what comes from now on.
+    #[getter]
+    fn urgent(&self, py: Python<'_>) -> PyResult<&'static str> {
+        self.with_core(py, |core, flow, side| Ok(core.settings(flow, side)?.urgent.name()))
+    }
+
+    #[setter]
+    fn set_urgent(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        let urgent = to_urgent(name)?;
+        self.with_core(py, |core, flow, side| core.set_urgent(flow, side, urgent))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

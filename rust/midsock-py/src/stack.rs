@@ -21,7 +21,7 @@ use crate::error::{inline_error, port_error, scope_error};
 use crate::monitor::MonitorSocket;
 use crate::options::{
     choice, deadline, fragment_counters, port_statistics, to_decoder, to_fragment_overlap, to_hosts,
-    to_overlap, to_timeouts,
+    to_overlap, to_timeouts, to_urgent,
 };
 use crate::port::Given;
 use crate::record::FlowRecord;
@@ -362,7 +362,7 @@ impl Stack {
 
     /// Opens a monitoring socket.
     #[pyo3(signature = (kind=0, filter="", *, track=(true, true), reassemble=None, depth=None, buffer=1 << 20,
-                        overlap="first", digest=false))]
+                        overlap="first", urgent="oob", digest=false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     fn socket(
         slf: &Bound<'_, Self>,
@@ -373,6 +373,7 @@ impl Stack {
         depth: Option<u64>,
         buffer: u64,
         overlap: &str,
+        urgent: &str,
         digest: bool,
     ) -> PyResult<Py<MonitorSocket>> {
         let py = slf.py();
@@ -388,6 +389,7 @@ impl Stack {
             depth: depth.unwrap_or(u64::MAX),
             buffer,
             overlap: to_overlap(overlap)?,
+            urgent: to_urgent(urgent)?,
             digest,
         };
         let id = slf.get().lock(py).core_mut()?.open(kind, scope.clone(), settings);

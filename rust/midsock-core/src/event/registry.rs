@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Action, Brief, Expr, Hook, Kind, Program};
 use crate::Side;
-use crate::reassembly::Overlap;
+use crate::reassembly::{Overlap, Urgent};
 use crate::scope::{Scope, Tuple};
 
 /// A built-in or user-defined event.
@@ -94,6 +94,8 @@ pub struct StreamSettings {
     pub buffer: u64,
     /// How overlap is settled.
     pub overlap: Overlap,
+    /// What is made of urgent data.
+    pub urgent: Urgent,
     /// Whether the streams are hashed.
     pub digest: bool,
 }
@@ -106,6 +108,7 @@ impl Default for StreamSettings {
             depth: u64::MAX,
             buffer: 1 << 20,
             overlap: Overlap::First,
+            urgent: Urgent::Oob,
             digest: false,
         }
     }
@@ -124,6 +127,7 @@ impl StreamSettings {
             depth: self.depth.max(other.depth),
             buffer: self.buffer.max(other.buffer),
             overlap: self.overlap,
+            urgent: self.urgent,
             digest: self.digest || other.digest,
         }
     }

@@ -99,8 +99,8 @@ impl FlowRecord {
                 keep_alives: trouble.keep_alives[i],
                 window_probes: trouble.window_probes[i],
                 out_of_order: trouble.out_of_order[i],
-                offset: if endpoint.flags.any(Flags::SEEN) { details.offset(endpoint.head) } else { 0 },
-                gaps: stream.map(|stream| stream.gaps().to_vec()).unwrap_or_default(),
+                offset: if endpoint.flags.any(Flags::SEEN) { details.told_offset(endpoint.head) } else { 0 },
+                gaps: stream.map(|stream| stream.gaps().collect()).unwrap_or_default(),
                 digest: digest.map(|digest| (digest.length(), digest.sha256())),
             }
         };

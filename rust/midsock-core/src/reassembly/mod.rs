@@ -4,6 +4,7 @@ mod assembler;
 mod backlog;
 mod overlap;
 mod stream;
+mod urgent;
 #[cfg(test)]
 mod tests;
 
@@ -11,3 +12,4 @@ pub use assembler::{Assembler, Conflict, Inserted, Piece, Run};
 pub use backlog::Backlog;
 pub use overlap::{FragmentOverlap, Geometry, Overlap, ResetRule};
 pub use stream::{Digest, Gap, Stream};
+pub use urgent::{Announced, Urgent, UrgentBytes};

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Assembler, Backlog};
+use super::{Assembler, Backlog, UrgentBytes};
 use crate::Nanos;
 
 /// Bytes of a stream that were never seen.
@@ -58,7 +58,24 @@ pub struct Stream {
     pub depth: Option<u64>,
     /// Cap on held and on unread bytes.
     pub buffer: Option<u64>,
-    gaps: Vec<Gap>,
+    /// Bytes that are no part of the stream.
+    pub urgent: UrgentBytes,
+    gaps: Vec<Hole>,
+}
+
+/// A gap, and how many urgent bytes were taken out of the stream before it.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    gap: Gap,
+    taken: u64,
+}
+
+impl Hole {
+    /// Where it lies in all bytes, those included that were taken out.
+    fn range(&self) -> std::ops::Range<u64> {
+        let start = self.gap.offset + self.taken;
+        start..start + self.gap.length
+    }
 }
 
 impl Stream {
@@ -69,27 +86,30 @@ impl Stream {
 
     /// Remembers a gap.
     pub fn note_gap(&mut self, gap: Gap) {
-        let is_full = self.gaps.len() >= MOST_GAPS;
+        let (is_full, taken) = (self.gaps.len() >= MOST_GAPS, self.urgent.taken());
         match self.gaps.last_mut() {
-            Some(last) if is_full || last.offset + last.length == gap.offset => {
+            Some(Hole { gap: last, taken: before })
+                if is_full || last.offset + last.length == gap.offset && *before == taken =>
+            {
                 last.length = gap.offset + gap.length - last.offset;
             }
-            _ => self.gaps.push(gap),
+            _ => self.gaps.push(Hole { gap, taken }),
         }
     }
 
     /// The bytes that were never seen, in order.
-    pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+    pub fn gaps(&self) -> impl Iterator<Item = Gap> {
+        self.gaps.iter().map(|hole| hole.gap)
     }
 
-    /// How many bytes of a range lie in gaps.
+    /// How many bytes of a range lie in gaps, the range counted in all bytes, those included that were taken out.
     pub fn missing(&self, range: std::ops::Range<u64>) -> u64 {
-        let first = self.gaps.partition_point(|gap| gap.offset + gap.length <= range.start);
+        let first = self.gaps.partition_point(|hole| hole.range().end <= range.start);
         self.gaps[first..]
             .iter()
-            .take_while(|gap| gap.offset < range.end)
-            .map(|gap| (gap.offset + gap.length).min(range.end) - gap.offset.max(range.start))
+            .map(Hole::range)
+            .take_while(|hole| hole.start < range.end)
+            .map(|hole| hole.end.min(range.end) - hole.start.max(range.start))
             .sum()
     }
 

@@ -303,6 +303,7 @@ impl<U> Engine<U> {
         for (side, receiver) in [(Side::Client, destination), (Side::Server, source)] {
             let policy = self.config.hosts.policy(receiver.ip());
             extra.details[side.index()].overlap = policy.unwrap_or(settings.overlap);
+            extra.details[side.index()].urgent = settings.urgent;
         }
         if keeps_history {
             extra.history = History::kept();

@@ -9,7 +9,7 @@ use crate::event::{
     Value,
 };
 use crate::flow::{EndReason, FlowId, FlowRecord, FlowStatistics};
-use crate::reassembly::{Gap, Overlap, Stream};
+use crate::reassembly::{Gap, Overlap, Stream, Urgent};
 use crate::scope::Scope;
 use crate::stack::{Count, dispatch};
 use crate::tcp::Flags;
@@ -298,15 +298,15 @@ impl<U> Stack<U> {
         let backlog = details.stream.as_ref().and_then(|stream| stream.backlog.offset());
         Ok(backlog.unwrap_or_else(|| {
             let endpoint = &flow.ends[side.index()];
-            if endpoint.flags.any(Flags::SEEN) { details.offset(endpoint.head) } else { 0 }
+            if endpoint.flags.any(Flags::SEEN) { details.told_offset(endpoint.head) } else { 0 }
         }))
     }
 
     /// Bytes of a side's stream that were never seen.
-    pub fn gaps(&self, flow: FlowId, side: Side) -> Result<&[Gap], NoFlow> {
+    pub fn gaps(&self, flow: FlowId, side: Side) -> Result<Vec<Gap>, NoFlow> {
         let place = self.place(flow)?;
         let stream = self.engine.table.extra(place).details[side.index()].stream.as_deref();
-        Ok(stream.map_or(&[], Stream::gaps))
+        Ok(stream.map(|stream| stream.gaps().collect()).unwrap_or_default())
     }
 
     /// What is set for a side of a flow: its own settings, or those of the monitoring sockets.
@@ -322,6 +322,7 @@ impl<U> Stack<U> {
                 || !flags.any(Flags::DISCARD) && settings.reassemble.unwrap_or(program.collects),
         );
         settings.overlap = extra.details[side.index()].overlap;
+        settings.urgent = extra.details[side.index()].urgent;
         if let Some(stream) = &extra.details[side.index()].stream {
             settings.depth = stream.depth.unwrap_or(settings.depth);
             settings.buffer = stream.buffer.unwrap_or(settings.buffer);
@@ -362,6 +363,7 @@ impl<U> Stack<U> {
                 self.engine.statistics.reassembly.saturating_sub(stream.cost());
             stream.held.clear();
             stream.backlog.clear();
+            stream.urgent.clear();
         }
         self.engine.table.flow_mut(place).ends[side.index()].flags.clear(Flags::HELD);
     }
@@ -372,7 +374,7 @@ impl<U> Stack<U> {
         self.stream_mut(place, side).depth = Some(depth);
         let extra = self.engine.table.extra(place);
         let head = self.engine.table.flow(place).ends[side.index()].head;
-        let is_deep = extra.details[side.index()].offset(head) >= depth;
+        let is_deep = extra.details[side.index()].told_offset(head) >= depth;
         self.engine.table.flow_mut(place).ends[side.index()].flags.put(Flags::DEEP, is_deep);
         Ok(())
     }
@@ -388,6 +390,13 @@ impl<U> Stack<U> {
     pub fn set_overlap(&mut self, flow: FlowId, side: Side, overlap: Overlap) -> Result<(), NoFlow> {
         let place = self.place(flow)?;
         self.engine.table.extra_mut(place).details[side.index()].overlap = overlap;
+        Ok(())
+    }
+
+    /// Sets what the receiver of a side's segments makes of urgent data from now on.
+    pub fn set_urgent(&mut self, flow: FlowId, side: Side, urgent: Urgent) -> Result<(), NoFlow> {
+        let place = self.place(flow)?;
+        self.engine.table.extra_mut(place).details[side.index()].urgent = urgent;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::{Engine, Feed};
 use crate::config::Timeouts;
 use crate::event::{Event, EventDetail, Hook, Kind, Program};
 use crate::flow::{Flow, FlowExtra, Trouble};
-use crate::reassembly::{Gap, Piece, Stream};
+use crate::reassembly::{Announced, Gap, Piece, Stream, Urgent};
 use crate::tcp::{Anomaly, Details, Endpoint, Flags, Seq};
 use crate::wire::{Segment, TcpFlags};
 use crate::{Nanos, Side};
@@ -121,15 +121,19 @@ impl<U> Engine<U> {
         if segment.length == 0 || segment.flags.contains(TcpFlags::RST) {
             return;
         }
-        let (flow, extra) = self.table.both_mut(place);
-        let (endpoint, details) = (&mut flow.ends[side.index()], &mut extra.details[side.index()]);
-        let flags = endpoint.flags;
+        let flags = self.table.flow(place).ends[side.index()].flags;
         if flags.any(Flags::UNTRACKED) || !flags.any(Flags::SEEN) {
             return;
         }
-        let program = self.registry.get(flow.program);
         // Data in a SYN follows the SYN.
         let seq = Seq(segment.seq).plus(u32::from(segment.flags.contains(TcpFlags::SYN)));
+        if segment.flags.contains(TcpFlags::URG) {
+            self.note_urgent(feed, place, side, segment, seq);
+        }
+        let (flow, extra) = self.table.both_mut(place);
+        let (endpoint, details) = (&mut flow.ends[side.index()], &mut extra.details[side.index()]);
+        let program = self.registry.get(flow.program);
+        let flags = endpoint.flags;
         let wants = Wants::of(program, endpoint, details.stream.as_deref());
         let is_whole = segment.captured == segment.length || !wants.bytes;
         if seq == endpoint.head && !flags.any(Flags::STREAM) && is_whole && wants.depth == u64::MAX {
@@ -146,6 +150,26 @@ impl<U> Engine<U> {
             return;
         }
         self.take_slowly(feed, place, side, segment, seq, wants);
+    }
+
+    /// Notes the urgent byte that a segment announces, if that is to be taken out of the stream and has not been handed
+    /// on. The urgent pointer says how far behind the segment's first byte the next one after it lies: not what RFC 9293
+    /// says, but what systems do (RFC 6093, section 3.1).
+    #[cold]
+    fn note_urgent(&mut self, feed: Feed<'_>, place: u32, side: Side, segment: &Segment, seq: Seq) {
+        let (flow, extra) = self.table.both_mut(place);
+        let (endpoint, details) = (&mut flow.ends[side.index()], &mut extra.details[side.index()]);
+        let pointer = u32::from(segment.urgent(feed.frame));
+        let ahead = seq.plus(pointer).since(endpoint.head);
+        if details.urgent != Urgent::Oob || pointer == 0 || ahead <= 0 {
+            return;
+        }
+        endpoint.flags.set(Flags::STREAM);
+        let at = details.offset(endpoint.head) + u64::from(ahead.unsigned_abs()) - 1;
+        if details.stream.get_or_insert_default().urgent.announce(at) == Announced::Limit {
+            extra.trouble.get_or_insert_default().anomalies.note(Anomaly::UrgentLimit);
+            self.current.news.push(News::Anomaly(side, Anomaly::UrgentLimit));
+        }
     }
 
     fn take_slowly(
@@ -174,11 +198,13 @@ impl<U> Engine<U> {
         let payload = segment.payload(feed.frame);
         let known = if wants.bytes { payload.get(skip as usize..).unwrap_or_default() } else { &[] };
         if offset == head && stream.held.is_empty() {
-            let is_direct = stream.backlog.is_empty();
+            let is_whole = stream.urgent.first_in(&(offset..offset + length)).is_none();
+            let (is_direct, taken) = (stream.backlog.is_empty() && is_whole, stream.urgent.taken());
             let kept = if wants.reads && !is_direct { known } else { &[] };
             let told = intake.hand_on(offset, length, known, kept);
             if is_direct && wants.bytes && told > 0 {
                 let start = u32::from(segment.payload) + skip as u32;
+                let offset = offset - taken;
                 self.current.fresh = Some(Fresh { side, offset, start, length: told as u32 });
             }
         } else {
@@ -391,8 +417,35 @@ impl Intake<'_> {
     }
 
     /// Hands on the next `length` bytes of the stream, of which the first are `known`; `kept` of them are to be read
-    /// later. Returns how many bytes were told of.
+    /// later. Urgent bytes are taken out. Returns how many bytes were told of.
     fn hand_on(&mut self, offset: u64, length: u64, known: &[u8], kept: &[u8]) -> u64 {
+        let (mut at, end, mut told) = (offset, offset + length, 0);
+        let cut = |bytes: &'_ [u8], from: u64, to: u64| {
+            let place = |at: u64| ((at - offset) as usize).min(bytes.len());
+            place(from)..place(to)
+        };
+        loop {
+            let stream = self.details.stream.as_deref();
+            let urgent = stream.and_then(|stream| stream.urgent.first_in(&(at..end)));
+            let stop = urgent.unwrap_or(end);
+            if stop > at {
+                let (known, kept) = (&known[cut(known, at, stop)], &kept[cut(kept, at, stop)]);
+                told += self.hand_on_part(at, stop - at, known, kept);
+            }
+            if urgent.is_none() {
+                return told;
+            }
+            advance(self.endpoint, self.details, 1);
+            if let Some(stream) = &mut self.details.stream {
+                stream.urgent.take();
+            }
+            at = stop + 1;
+        }
+    }
+
+    /// Hands on the next bytes, none of which is urgent.
+    fn hand_on_part(&mut self, offset: u64, length: u64, known: &[u8], kept: &[u8]) -> u64 {
+        let offset = offset - self.taken();
         advance(self.endpoint, self.details, length as u32);
         if !self.wants.told {
             return 0;
@@ -424,6 +477,11 @@ impl Intake<'_> {
             self.note(Anomaly::DepthReached);
         }
         told
+    }
+
+    /// How many urgent bytes were taken out of the stream.
+    fn taken(&self) -> u64 {
+        self.details.stream.as_ref().map_or(0, |stream| stream.urgent.taken())
     }
 
     fn tell_gap(&mut self, gap: Gap) {
@@ -463,7 +521,10 @@ impl Intake<'_> {
     fn give_up(&mut self, end: u64) {
         let head = self.details.offset(self.endpoint.head);
         advance(self.endpoint, self.details, (end - head) as u32);
-        self.tell_gap(Gap { offset: head, length: end - head });
+        if let Some(stream) = &mut self.details.stream {
+            stream.urgent.pass(end);
+        }
+        self.tell_gap(Gap { offset: head - self.taken(), length: end - head });
         self.drain();
     }
 

@@ -1,7 +1,7 @@
 //! The part of an endpoint that few packets touch.
 
 use super::{Rtt, Seq};
-use crate::reassembly::{Overlap, Stream};
+use crate::reassembly::{Overlap, Stream, Urgent};
 
 /// What is known of one end beyond its [`Endpoint`](super::Endpoint).
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub struct Details {
     pub timestamps: bool,
     /// How the receiver of its segments settles overlap among them, and where it accepts a RST.
     pub overlap: Overlap,
+    /// What the receiver of its segments makes of urgent data.
+    pub urgent: Urgent,
     /// How it took part in the handshake.
     pub marks: Marks,
     /// Its RSTs, at most `u16::MAX`.
@@ -99,6 +101,11 @@ impl Details {
     #[inline]
     pub fn offset(&self, seq: Seq) -> u64 {
         self.anchor.1 + u64::from(seq.0.wrapping_sub(self.anchor.0.0))
+    }
+
+    /// The same in the stream as it is told: without the urgent bytes that were taken out.
+    pub fn told_offset(&self, seq: Seq) -> u64 {
+        self.offset(seq) - self.stream.as_ref().map_or(0, |stream| stream.urgent.taken())
     }
 
     /// Moves the anchor up to where the stream's head is now, so that offsets stay right across wrap-around; has to

@@ -71,11 +71,46 @@ fn gaps_merge_and_count_what_is_missing() {
     stream.note_gap(Gap { offset: 10, length: 5 });
     stream.note_gap(Gap { offset: 15, length: 5 });
     stream.note_gap(Gap { offset: 30, length: 1 });
-    assert_eq!(stream.gaps(), [Gap { offset: 10, length: 10 }, Gap { offset: 30, length: 1 }]);
+    assert_eq!(stream.gaps().collect::<Vec<Gap>>(), [Gap { offset: 10, length: 10 }, Gap { offset: 30, length: 1 }]);
     assert_eq!(stream.missing(0..10), 0);
     assert_eq!(stream.missing(0..100), 11);
     assert_eq!(stream.missing(12..31), 9);
     assert_eq!(stream.missing(20..30), 0);
+}
+
+#[test]
+fn gaps_are_found_behind_urgent_bytes() {
+    let mut stream = Stream::default();
+    stream.note_gap(Gap { offset: 10, length: 5 });
+    assert_eq!(stream.urgent.announce(15), Announced::Noted);
+    assert_eq!(stream.urgent.first_in(&(0..15)), None);
+    assert_eq!(stream.urgent.first_in(&(15..20)), Some(15));
+    stream.urgent.take();
+    // Told behind one another, but with the urgent byte between.
+    stream.note_gap(Gap { offset: 15, length: 5 });
+    let gaps: Vec<Gap> = stream.gaps().collect();
+    assert_eq!(gaps, [Gap { offset: 10, length: 5 }, Gap { offset: 15, length: 5 }]);
+    assert_eq!(stream.missing(0..100), 10);
+    assert_eq!(stream.missing(15..16), 0);
+    assert_eq!(stream.missing(16..100), 5);
+}
+
+#[test]
+fn urgent_bytes_are_bounded() {
+    let mut urgent = UrgentBytes::default();
+    let results: Vec<Announced> = (0..300).map(|place| urgent.announce(place)).collect();
+    assert_eq!(results[255..258], [Announced::Noted, Announced::Limit, Announced::Over]);
+    // An announcement may come again.
+    assert_eq!(urgent.announce(255), Announced::Noted);
+    urgent.pass(255);
+    assert_eq!(urgent.first_in(&(0..300)), Some(255));
+    for place in 255..6000 {
+        urgent.announce(place);
+        if urgent.first_in(&(place..place + 1)).is_some() {
+            urgent.take();
+        }
+    }
+    assert_eq!(urgent.taken(), 4096);
 }
 
 #[test]
@@ -84,7 +119,7 @@ fn remembered_gaps_are_bounded() {
     for i in 0..100_000 {
         stream.note_gap(Gap { offset: i * 10, length: 1 });
     }
-    assert!(stream.gaps().len() < 20_000);
+    assert!(stream.gaps().count() < 20_000);
     let last = stream.gaps().last().unwrap();
     assert_eq!(last.offset + last.length, 999_991);
 }

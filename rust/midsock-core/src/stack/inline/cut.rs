@@ -1,12 +1,13 @@
 //! Flows of which nothing passes any more, and the RSTs to their ends.
 
 use super::Verdict;
-use crate::Side;
 use crate::event::{EventDetail, Kind};
 use crate::flow::{EndReason, Flow, FlowFlags, FlowId};
+use crate::reassembly::Urgent;
 use crate::stack::{Call, Engine, Feed, Stage};
 use crate::tcp::{Details, Flags, Seq, State};
 use crate::wire::{Segment, TcpFlags};
+use crate::{Anomaly, Side};
 
 /// What of a flow was not sent on.
 #[derive(Clone, Copy, Default)]
@@ -76,6 +77,13 @@ impl<U> Engine<U> {
             Some(Seq(segment.seq))
         };
         outbox.note_expected(self.current.packet, before);
+        if arrival.rejected
+            && arrival.anomalies.contains(Anomaly::UrgentData)
+            && extra.details[side.index()].urgent == Urgent::Drop
+            && outbox.is_bridge
+        {
+            outbox.put(self.current.packet, Verdict::Drop);
+        }
         if !arrival.rejected && segment.tunnels == 0 {
             outbox.learn(place, side, feed.packet, feed.frame, segment);
         }

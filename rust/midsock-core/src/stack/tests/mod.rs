@@ -11,6 +11,7 @@ mod random;
 mod reuse;
 mod stream;
 mod talk;
+mod urgent;
 
 use std::fmt::Write as _;
 

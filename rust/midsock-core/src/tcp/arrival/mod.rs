@@ -7,6 +7,7 @@ pub(super) mod options;
 mod reset;
 
 use super::{Anomalies, Anomaly, Details, Endpoint, Flags, Seq, State};
+use crate::reassembly::Urgent;
 use crate::wire::{Segment, TcpFlags};
 use crate::{Nanos, Side};
 
@@ -245,7 +246,12 @@ fn judge_in_full(view: &View<'_>) -> Arrival {
     }
     options::judge(&mut arrival, view);
     if segment.flags.intersects(TcpFlags::URG) && segment.urgent(view.frame) > 0 && !is_rst {
-        arrival.anomalies.add(Anomaly::UrgentData);
+        if view.sender_details.urgent == Urgent::Drop {
+            (arrival.rexmit, arrival.probe) = (None, None);
+            arrival.reject(Anomaly::UrgentData);
+        } else {
+            arrival.anomalies.add(Anomaly::UrgentData);
+        }
     }
     if !view.has(TcpFlags::ACK) && segment.ack != 0 {
         arrival.anomalies.add(Anomaly::AckWithoutFlag);
