@@ -52,7 +52,8 @@ class Stack(_midsock.Stack):
       in which the directions of a connection have different ones.
     - `timeouts`: seconds of packet time, a mapping with any of `opening` (handshake not over; 120),
       `established` (3600), `closing` (one end has closed; 600), `linger` (an ended flow takes in late
-      packets; 2), `gap` (bytes that were acknowledged but never seen may still turn up; 0.1) and
+      packets; 2), `gap` (bytes that were acknowledged but never seen may still turn up; 0.1),
+      `hole` (bytes that nobody acknowledged may still turn up while others wait behind them; 30) and
       `fragments` (a datagram waits for its other fragments; 60).
     - `on_error`: when a handler raises, `"raise"` (default) stops `run` and raises with the flow in a note;
       `"log"` logs to the logger `midsock`, counts in `statistics()["handler_errors"]` and goes on.

@@ -72,6 +72,8 @@ pub struct Timeouts {
     /// How long bytes that were acknowledged but never seen may still turn up: packets are reordered between the
     /// wire and the capture, but not for long.
     pub gap: Nanos,
+    /// How long bytes that nobody acknowledged may still turn up while others wait behind them.
+    pub hole: Nanos,
     /// How long the fragments of a datagram are waited for, from the first one on.
     pub fragments: Nanos,
 }
@@ -87,6 +89,9 @@ impl Default for Timeouts {
             // the records of short connections that are over outnumber those of open ones by far.
             linger: 2 * SECOND,
             gap: SECOND / 10,
+            // Where acknowledgements are seen they say sooner what is lost; this is for captures of one direction. Four
+            // repetitions fit in, each twice as long after the one before (RFC 6298, section 5.5).
+            hole: 30 * SECOND,
             // RFC 8200, section 4.5.
             fragments: 60 * SECOND,
         }

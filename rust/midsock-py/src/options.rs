@@ -74,10 +74,11 @@ pub(crate) fn to_timeouts(given: Option<&Bound<'_, PyDict>>) -> PyResult<Timeout
             "closing" => &mut timeouts.closing,
             "linger" => &mut timeouts.linger,
             "gap" => &mut timeouts.gap,
+            "hole" => &mut timeouts.hole,
             "fragments" => &mut timeouts.fragments,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "there is no timeout {name:?}: choose opening, established, closing, linger, gap or fragments"
+                    "there is no timeout {name:?}: choose opening, established, closing, linger, gap, hole or fragments"
                 )));
             }
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Geometry, Overlap};
+use crate::Nanos;
 
 /// A contiguous range that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Run {
     /// Start and end of the segment that it is of, as that was sent: overlap is judged by these, whatever is left of
     /// the segment.
     pub sent: Range<i64>,
+    /// When that came.
+    pub since: Nanos,
 }
 
 /// What an insertion came to.
@@ -50,13 +53,15 @@ pub struct Piece<'d> {
     pub length: u64,
     /// Those bytes, from the first on; what is lacking of them is remembered as a range only.
     pub data: &'d [u8],
+    /// When it came.
+    pub time: Nanos,
 }
 
 impl<'d> Piece<'d> {
-    /// A whole segment.
+    /// A whole segment, whatever its time.
     pub fn whole(offset: u64, length: u64, data: &'d [u8]) -> Piece<'d> {
         let start = offset as i64;
-        Piece { sent: start..start.saturating_add_unsigned(length), offset, length, data }
+        Piece { sent: start..start.saturating_add_unsigned(length), offset, length, data, time: 0 }
     }
 
     fn end(&self) -> u64 {
@@ -98,6 +103,11 @@ impl Assembler {
     /// Where the first range starts.
     pub fn first(&self) -> Option<u64> {
         self.runs.first_key_value().map(|(start, _)| *start)
+    }
+
+    /// Since when the first range is held.
+    pub fn since(&self) -> Option<Nanos> {
+        self.runs.first_key_value().map(|(_, run)| run.since)
     }
 
     /// Where the first range starts that begins at `offset` or beyond.
@@ -160,7 +170,7 @@ impl Assembler {
 
     fn add(&mut self, piece: &Piece<'_>, range: Range<u64>) -> u64 {
         let (length, bytes) = (range.end - range.start, piece.slice(&range).to_vec());
-        self.put(range.start, Run { length, bytes, sent: piece.sent.clone() });
+        self.put(range.start, Run { length, bytes, sent: piece.sent.clone(), since: piece.time });
         length
     }
 
@@ -240,7 +250,7 @@ impl Assembler {
 /// Divides a run; returns what lies behind the first `length` bytes.
 fn split(run: &mut Run, length: u64) -> Run {
     let bytes = run.bytes.split_off((length as usize).min(run.bytes.len()));
-    let rest = Run { length: run.length - length, bytes, sent: run.sent.clone() };
+    let rest = Run { length: run.length - length, bytes, sent: run.sent.clone(), since: run.since };
     run.length = length;
     rest
 }

@@ -87,7 +87,7 @@ impl<U> Engine<U> {
             return;
         }
         if reason != EndReason::Stopped {
-            self.flush_streams(place);
+            self.flush_streams(place, reason);
         }
         let (flow, extra) = self.table.both_mut(place);
         flow.reason = Some(reason);

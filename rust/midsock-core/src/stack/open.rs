@@ -226,13 +226,14 @@ impl<U> Engine<U> {
             self.statistics.orphans += 1;
             self.leave();
             let tuple = self.tuple_of(feed);
-            self.show_packet(feed, &tuple, Kind::Orphan);
+            let detail = without_flow(segment.flags).map_or(EventDetail::None, EventDetail::Anomaly);
+            self.show_packet(feed, &tuple, Kind::Orphan, detail);
             return false;
         }
-        // The SYN tells the client. Without it, a SYN/ACK tells the server; or else the lower port does, since services
-        // have those; or else whoever is seen first is the client.
+        // The SYN tells the client. Without it, a SYN/ACK tells the server.
         let (source, destination) = (segment.source_port(feed.frame), segment.destination_port(feed.frame));
-        let sender_is_client = starts || !segment.flags.contains(TcpFlags::SYN) && source >= destination;
+        let sender_is_client =
+            starts || !segment.flags.contains(TcpFlags::SYN) && is_likely_client(source, destination);
         let client_is_high = sender_is_client != forward;
         let Some(place) = self.insert(key, hash, client_is_high, feed.packet.time, starts) else {
             return self.leave();
@@ -251,6 +252,9 @@ impl<U> Engine<U> {
             (flow.ends[0].state, flow.ends[1].state) = (states[0], states[1]);
         }
         self.current.raised = Kind::ConnStart.bit();
+        if let Some(anomaly) = without_flow(segment.flags) {
+            self.current.inheritance.anomalies.add(anomaly);
+        }
         self.enter(place, sender)
     }
 
@@ -348,6 +352,29 @@ impl<U> Engine<U> {
     /// An event that concerns no packet: its detail says all.
     pub(super) fn raise_alone(&mut self, place: u32, kind: Kind, side: Side, detail: EventDetail) {
         self.raise(None, place, kind, Hook::PostTcp, side, detail);
+    }
+}
+
+/// Whether the sender of a packet that tells nothing else is the client: the other end has the port of a service, or else
+/// the lower port, since services have those. Of two equal ports, whoever is seen first has the client's.
+fn is_likely_client(source: u16, destination: u16) -> bool {
+    match (is_service(source), is_service(destination)) {
+        (true, false) => false,
+        (false, true) => true,
+        _ => source >= destination,
+    }
+}
+
+/// What it means that a segment with these control bits is of no known flow, if that is remarkable.
+fn without_flow(flags: TcpFlags) -> Option<Anomaly> {
+    if flags.is_syn_ack() {
+        Some(Anomaly::SynAckWithoutFlow)
+    } else if flags.contains(TcpFlags::RST) {
+        Some(Anomaly::RstWithoutFlow)
+    } else if flags.contains(TcpFlags::FIN) && !flags.contains(TcpFlags::SYN) {
+        Some(Anomaly::FinWithoutFlow)
+    } else {
+        None
     }
 }
 

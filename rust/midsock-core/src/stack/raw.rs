@@ -11,12 +11,12 @@ impl<U> Engine<U> {
     pub(super) fn show_raw(&mut self, feed: Feed<'_>) -> bool {
         self.current.raw_done = true;
         let tuple = self.tuple_of(feed);
-        self.show_packet(feed, &tuple, Kind::PktIn);
+        self.show_packet(feed, &tuple, Kind::PktIn, EventDetail::None);
         self.is_quiet()
     }
 
     /// Raises an event of a packet without a flow on the monitoring sockets whose scope takes it.
-    pub(super) fn show_packet(&mut self, feed: Feed<'_>, tuple: &Tuple, kind: Kind) {
+    pub(super) fn show_packet(&mut self, feed: Feed<'_>, tuple: &Tuple, kind: Kind, detail: EventDetail) {
         let mut watching: Vec<MonitorId> = self.registry.watching(MonitorKind::Raw, tuple).collect();
         if kind == Kind::Orphan {
             watching.extend(self.registry.watching(MonitorKind::Stream, tuple));
@@ -31,7 +31,7 @@ impl<U> Engine<U> {
                 hook: Hook::PostTcp,
                 side: Side::Client,
                 time: feed.packet.time,
-                detail: EventDetail::None,
+                detail,
             };
             let decoded = self.ahead.at(self.current.packet);
             let scene = Scene {

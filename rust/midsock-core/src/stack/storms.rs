@@ -18,6 +18,9 @@ const STORM: u32 = 1_000;
 /// Useless acknowledgements of one side in a row.
 const IDLE_ACKS: u16 = 50;
 
+/// Packets of one side, none of the other's seen, after which the two directions must take different ways.
+const ONE_SIDED: u64 = 8;
+
 /// What a new connection has of the one in whose place it comes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Inheritance {
@@ -35,6 +38,17 @@ pub(super) fn note<U>(
     segment: &Segment,
     arrival: &mut Arrival,
 ) {
+    if flow.packets[side.index()] == ONE_SIDED
+        && flow.packets[side.other().index()] == 0
+        && segment.flags.contains(TcpFlags::ACK)
+        && !segment.flags.contains(TcpFlags::SYN)
+    {
+        arrival.anomalies.add(Anomaly::OneSided);
+    }
+    if arrival.anomalies.contains(Anomaly::OneSided) && count(extra, Anomaly::OneSided) > 0 {
+        // Once is enough.
+        arrival.anomalies.remove(Anomaly::OneSided);
+    }
     let details = &mut extra.details[side.index()];
     if segment.flags.contains(TcpFlags::RST) {
         details.resets = details.resets.saturating_add(1);
@@ -64,6 +78,11 @@ pub(super) fn note<U>(
     if before.saturating_add(1).is_multiple_of(limit) {
         arrival.anomalies.add(anomaly);
     }
+}
+
+/// How often an anomaly has occurred in a flow.
+fn count<U>(extra: &FlowExtra<U>, anomaly: Anomaly) -> u32 {
+    extra.trouble.as_ref().map_or(0, |trouble| trouble.anomalies.count(anomaly))
 }
 
 /// Whether it is an acknowledgement that tells nothing and fits nothing.

@@ -6,7 +6,7 @@
 use super::{Engine, Feed};
 use crate::config::Timeouts;
 use crate::event::{Event, EventDetail, Hook, Kind, Program};
-use crate::flow::{Flow, FlowExtra, Trouble};
+use crate::flow::{EndReason, Flow, FlowExtra, Trouble};
 use crate::reassembly::{Announced, Gap, Piece, Stream, Urgent};
 use crate::tcp::{Anomaly, Details, Endpoint, Flags, Seq};
 use crate::wire::{Segment, TcpFlags};
@@ -95,10 +95,12 @@ impl Wants {
 }
 
 /// Which holes are given up.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Holes {
     /// Those whose bytes the receiver has: nobody will send them again.
     Acknowledged,
+    /// Those behind which bytes wait that came at this time or before.
+    Since(Nanos),
     /// All, up to what is held or acknowledged.
     All,
 }
@@ -189,6 +191,7 @@ impl<U> Engine<U> {
         if skip >= u64::from(segment.length) {
             return;
         }
+        let was_held = intake.endpoint.flags.any(Flags::HELD);
         intake.endpoint.flags.set(Flags::STREAM);
         let head = intake.details.offset(intake.endpoint.head);
         let stream = intake.details.stream.get_or_insert_default();
@@ -212,7 +215,7 @@ impl<U> Engine<U> {
             // As it was sent, it may begin before the head, and even before the stream.
             let start = (head as i64).saturating_add(ahead);
             let sent = start..start + i64::from(segment.length);
-            let piece = Piece { sent, offset, length, data: known };
+            let piece = Piece { sent, offset, length, data: known, time: feed.packet.time };
             let inserted = stream.held.take_in(&piece, policy, head, None);
             if offset > head && inserted.fresh > 0 {
                 let count = &mut intake.trouble.get_or_insert_default().out_of_order[side.index()];
@@ -226,8 +229,12 @@ impl<U> Engine<U> {
         let cap = settings.buffer;
         let over_all = self.statistics.reassembly > self.config.max_reassembly;
         intake.cap_held(cap, over_all);
+        let begins = !was_held && intake.endpoint.flags.any(Flags::HELD);
         let now = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
         self.statistics.reassembly = (self.statistics.reassembly + now).saturating_sub(cost);
+        if begins {
+            self.watch_gap(place);
+        }
     }
 
     /// Sees to bytes that were acknowledged but never seen.
@@ -261,11 +268,14 @@ impl<U> Engine<U> {
         self.begin_without_packet();
         for side in Side::BOTH {
             let (flow, extra) = (self.table.flow(place), self.table.extra(place));
-            if flow.ends[side.index()].flags.any(Flags::LACKING)
-                && is_overdue(&extra.details[side.index()], now, &self.config.timeouts)
-            {
+            let (endpoint, details) = (&flow.ends[side.index()], &extra.details[side.index()]);
+            let timeouts = &self.config.timeouts;
+            let is_lacking =
+                endpoint.flags.any(Flags::LACKING) && is_overdue(details, now, timeouts);
+            if is_lacking {
                 self.settle(place, side, Holes::Acknowledged);
             }
+            self.settle(place, side, Holes::Since(now.saturating_sub(self.config.timeouts.hole)));
         }
         let mut changes = crate::tcp::Changes::default();
         self.finish_closing(place, &mut changes);
@@ -277,14 +287,19 @@ impl<U> Engine<U> {
         self.end_if_over(place);
     }
 
-    /// Hands on all that is held, and gives up what is missing between.
-    pub(super) fn flush_streams(&mut self, place: u32) {
+    /// Hands on all that is held, and gives up what is missing between; the flow ends for this reason.
+    pub(super) fn flush_streams(&mut self, place: u32, reason: EndReason) {
         let flow = self.table.flow(place);
         if !flow.ends.iter().any(|end| end.flags.any(Flags::HELD | Flags::LACKING)) {
             return;
         }
         self.begin_without_packet();
         for side in Side::BOTH {
+            let (flow, extra) = self.table.both_mut(place);
+            if reason.lingers() && flow.ends[side.index()].flags.any(Flags::HELD | Flags::LACKING) {
+                extra.trouble.get_or_insert_default().anomalies.note(Anomaly::ClosedIncomplete);
+                self.current.news.push(News::Anomaly(side, Anomaly::ClosedIncomplete));
+            }
             self.settle(place, side, Holes::All);
         }
         self.stream_events(None, place);
@@ -304,12 +319,22 @@ impl<U> Engine<U> {
         let mut intake = intake(flow, extra, side, &mut self.current.news, wants);
         let cost = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
         while let Some(end) = intake.hole_end() {
-            if holes == Holes::Acknowledged && lacks(intake.endpoint, intake.details).is_none() {
+            let is_over = match holes {
+                Holes::Acknowledged => lacks(intake.endpoint, intake.details).is_some(),
+                Holes::Since(time) => intake.waits_since().is_some_and(|since| since <= time),
+                Holes::All => true,
+            };
+            if !is_over {
                 break;
+            }
+            if let Holes::Since(_) = holes {
+                intake.note_unacked(end);
             }
             intake.give_up(end);
         }
-        intake.endpoint.flags.clear(Flags::LACKING);
+        if lacks(intake.endpoint, intake.details).is_none() {
+            intake.endpoint.flags.clear(Flags::LACKING);
+        }
         let now = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
         self.statistics.reassembly = (self.statistics.reassembly + now).saturating_sub(cost);
     }
@@ -517,6 +542,20 @@ impl Intake<'_> {
         }
     }
 
+    /// Since when bytes wait behind the hole at the head.
+    fn waits_since(&self) -> Option<Nanos> {
+        self.details.stream.as_ref().and_then(|stream| stream.held.since())
+    }
+
+    /// The hole at the head, which ends at this offset, is about to be given up: tells if it was not acknowledged.
+    fn note_unacked(&mut self, end: u64) {
+        let head = self.details.offset(self.endpoint.head);
+        let acked = lacks(self.endpoint, self.details).map_or(0, |acked| acked.since(self.endpoint.head));
+        if head + u64::from(acked.max(0).unsigned_abs()) < end {
+            self.note(Anomaly::GapWithoutAck);
+        }
+    }
+
     /// Gives up the hole at the head, which ends at this offset.
     fn give_up(&mut self, end: u64) {
         let head = self.details.offset(self.endpoint.head);
@@ -538,6 +577,7 @@ impl Intake<'_> {
             }
             let Some(end) = self.hole_end() else { return };
             self.note(Anomaly::HeldFull);
+            self.note_unacked(end);
             self.give_up(end);
         }
     }

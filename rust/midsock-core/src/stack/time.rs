@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Engine, Upcall, fragments};
+use crate::config::Timeouts;
 use crate::event::{Event, EventDetail, HandlerId, Hook, Kind};
 use crate::flow::{EndReason, FlowFlags, FlowId, TimerId, TimerWheel};
-use crate::reassembly::Stream;
 use crate::stack::Call;
 use crate::tcp::Flags;
 use crate::{Nanos, Side};
@@ -160,11 +160,8 @@ impl<U> Engine<U> {
         self.set_timer(place, deadline);
     }
 
-    /// Sets the flow's timer to give up bytes that have begun to be missing.
+    /// Sets the flow's timer to give up bytes that have begun to be missing, if it is set to later.
     pub(super) fn watch_gap(&mut self, place: u32) {
-        if self.table.flow(place).flags.any(FlowFlags::GAP_TIMER) {
-            return;
-        }
         if let Some(deadline) = self.gap_deadline(place) {
             self.table.flow_mut(place).flags.set(FlowFlags::GAP_TIMER);
             self.set_timer(place, deadline);
@@ -185,12 +182,15 @@ impl<U> Engine<U> {
 
     fn gap_deadline(&self, place: u32) -> Option<Nanos> {
         let (flow, extra) = (self.table.flow(place), self.table.extra(place));
-        Side::BOTH
-            .into_iter()
-            .filter(|side| flow.ends[side.index()].flags.any(Flags::LACKING))
-            .filter_map(|side| extra.details[side.index()].stream.as_deref())
-            .map(|stream: &Stream| stream.lacking_since.saturating_add(self.config.timeouts.gap))
-            .min()
+        let Timeouts { gap, hole, .. } = self.config.timeouts;
+        let deadline = |side: Side| {
+            let flags = flow.ends[side.index()].flags;
+            let stream = extra.details[side.index()].stream.as_deref()?;
+            let acked = flags.any(Flags::LACKING).then(|| stream.lacking_since.saturating_add(gap));
+            let held = stream.held.since().map(|since| since.saturating_add(hole));
+            acked.into_iter().chain(held).min()
+        };
+        Side::BOTH.into_iter().filter_map(deadline).min()
     }
 
     /// A timer of the application fired.

@@ -53,7 +53,8 @@ fn bytes_that_the_capture_cut_stay_unknown() {
     assembler.insert(0, 10, b"abcd", Overlap::First);
     let inserted = assembler.insert(2, 6, b"cXefgh", Overlap::First);
     assert_eq!(inserted, Inserted { fresh: 0, repeated: 6, differs: true });
-    assert_eq!(assembler.pop(0), Some((0, Run { length: 10, bytes: b"abcd".to_vec(), sent: 0..10 })));
+    let run = Run { length: 10, bytes: b"abcd".to_vec(), sent: 0..10, since: 0 };
+    assert_eq!(assembler.pop(0), Some((0, run)));
 }
 
 #[test]
