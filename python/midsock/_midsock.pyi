@@ -599,6 +599,7 @@ class Stack:
         max_layers: int = 32,
         vlans: Literal["separate", "ignore"] = "separate",
         timeouts: Mapping[str, float] | None = None,
+        emergency: Mapping[str, float] | None = None,
         on_error: Literal["raise", "log"] = "raise",
         on_failure: Literal["open", "closed"] = "open",
         seed: int | None = None,
@@ -666,6 +667,9 @@ class _Statistics(TypedDict):
     unwatched: int
     ignored: int
     evicted: int
+    emergency: bool
+    emergencies: int
+    emergency_timeouts: int
     flows_opened: int
     flows_open: int
     flows_peak: int

@@ -55,6 +55,9 @@ class Stack(_midsock.Stack):
       packets; 2), `gap` (bytes that were acknowledged but never seen may still turn up; 0.1),
       `hole` (bytes that nobody acknowledged may still turn up while others wait behind them; 30) and
       `fragments` (a datagram waits for its other fragments; 60).
+    - `emergency`: what holds while the flow table is nearly full, a mapping with any of `begin` and `end`
+      (whole percent of `max_flows` with which that begins and is over; 90 and 70) and shorter timeouts for
+      `opening` (5), `established` (100), `closing` (10) and `linger` (0.2).
     - `on_error`: when a handler raises, `"raise"` (default) stops `run` and raises with the flow in a note;
       `"log"` logs to the logger `midsock`, counts in `statistics()["handler_errors"]` and goes on.
     - `on_failure`: with two ports, what becomes of packets that no decision came about, because a handler

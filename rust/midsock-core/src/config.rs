@@ -98,6 +98,39 @@ impl Default for Timeouts {
     }
 }
 
+/// When the flow table counts as nearly full, and idle times after which flows end then. A time longer than the usual one
+/// of [`Timeouts`] changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emergency {
+    /// It begins when so much of [`Config::max_flows`] is in use: percent, at least one flow.
+    pub begin: u8,
+    /// It is over when no more than this is: percent, less than `begin`.
+    pub end: u8,
+    /// The handshake is not over.
+    pub opening: Nanos,
+    /// Both ends are established.
+    pub established: Nanos,
+    /// One end has closed.
+    pub closing: Nanos,
+    /// How long an ended flow still takes in late packets of its own.
+    pub linger: Nanos,
+}
+
+impl Default for Emergency {
+    fn default() -> Emergency {
+        Emergency {
+            begin: 90,
+            end: 70,
+            // A SYN is repeated after 1 s and after 3 s (RFC 6298, section 2).
+            opening: 5 * SECOND,
+            // More than the usual intervals between keep-alives of applications (30 s to 60 s).
+            established: 100 * SECOND,
+            closing: 10 * SECOND,
+            linger: SECOND / 5,
+        }
+    }
+}
+
 /// What can be set of a stack.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -122,6 +155,8 @@ pub struct Config {
     pub vlans: VlanPolicy,
     /// When idle flows end.
     pub timeouts: Timeouts,
+    /// When they end while the flow table is nearly full.
+    pub emergency: Emergency,
     /// Whether a record of every flow is kept for [`Stack::take_records`](crate::Stack::take_records).
     pub records: bool,
     /// The secret of the table's hash; from the operating system if none.
@@ -145,6 +180,7 @@ impl Default for Config {
             decoder: Decoder::default(),
             vlans: VlanPolicy::Separate,
             timeouts: Timeouts::default(),
+            emergency: Emergency::default(),
             records: false,
             seed: None,
             on_failure: FailurePolicy::Open,

@@ -36,7 +36,7 @@ pub mod wire;
 
 pub use anomaly::{Anomalies, Anomaly, AnomalyCounts, Severity};
 pub use config::{
-    ChecksumPolicy, Config, FailurePolicy, FullPolicy, Hosts, NetworkError, Timeouts, VlanPolicy,
+    ChecksumPolicy, Config, Emergency, FailurePolicy, FullPolicy, Hosts, NetworkError, Timeouts, VlanPolicy,
 };
 pub use side::Side;
 pub use stack::{

@@ -7,6 +7,7 @@
 mod ahead;
 mod application;
 mod dispatch;
+mod emergency;
 mod end;
 mod fragments;
 mod history;
@@ -27,6 +28,7 @@ use self::ahead::Ahead;
 pub use self::application::Application;
 use self::dispatch::Dispatch;
 pub use self::dispatch::{Call, Count, Upcall};
+use self::emergency::Emergency;
 use self::end::Endings;
 use self::fragments::Fragments;
 pub use self::inline::{InlineError, InlineStatistics, ModifyError, Verdict};
@@ -69,6 +71,12 @@ pub struct Statistics {
     pub ignored: u64,
     /// Flows that made room for others.
     pub evicted: u64,
+    /// Whether the table is nearly full, so that [`Config::emergency`] holds.
+    pub is_emergency: bool,
+    /// How often it has become so.
+    pub emergencies: u64,
+    /// Flows that ended because they were idle for longer than is permitted then.
+    pub emergency_timeouts: u64,
     /// Bytes of held and unread data now.
     pub reassembly: u64,
     /// What became of the fragments.
@@ -139,6 +147,7 @@ struct Engine<U> {
     now: Nanos,
     timers: AppTimers,
     endings: Endings<U>,
+    emergency: Emergency,
     statistics: Statistics,
     /// What goes out of the ports, if anything can.
     outbox: Option<Box<Outbox>>,
@@ -198,6 +207,7 @@ impl<U> Stack<U> {
             engine: Engine {
                 ahead: Ahead::new(&config),
                 table: FlowTable::new(hash, config.max_flows),
+                emergency: Emergency::new(&config),
                 config,
                 paths: Paths::default(),
                 registry: Registry::default(),
@@ -237,7 +247,11 @@ impl<U> Stack<U> {
 
     /// Counters.
     pub fn statistics(&self) -> Statistics {
-        Statistics { defrag: self.engine.fragments.statistics(), ..self.engine.statistics }
+        Statistics {
+            defrag: self.engine.fragments.statistics(),
+            is_emergency: self.engine.is_emergency(),
+            ..self.engine.statistics
+        }
     }
 
     /// Records of flows that were freed since the last call, in the order in which the flows ended; only if

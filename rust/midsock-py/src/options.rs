@@ -6,7 +6,7 @@ use midsock_core::defrag::{DefragStatistics, FragmentPolicy};
 use midsock_core::port::PortStatistics;
 use midsock_core::reassembly::{Overlap, Urgent};
 use midsock_core::wire::{Decoder, Tunnel, Tunnels};
-use midsock_core::{Hosts, Nanos, Timeouts};
+use midsock_core::{Emergency, Hosts, Nanos, Timeouts};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -85,6 +85,45 @@ pub(crate) fn to_timeouts(given: Option<&Bound<'_, PyDict>>) -> PyResult<Timeout
         *place = seconds(&name, value)?;
     }
     Ok(timeouts)
+}
+
+pub(crate) fn to_emergency(given: Option<&Bound<'_, PyDict>>) -> PyResult<Emergency> {
+    let mut emergency = Emergency::default();
+    for (name, value) in given.into_iter().flatten() {
+        let (name, value): (String, f64) = (name.extract()?, value.extract()?);
+        let place = match name.as_str() {
+            "begin" => {
+                emergency.begin = percent(&name, value)?;
+                continue;
+            }
+            "end" => {
+                emergency.end = percent(&name, value)?;
+                continue;
+            }
+            "opening" => &mut emergency.opening,
+            "established" => &mut emergency.established,
+            "closing" => &mut emergency.closing,
+            "linger" => &mut emergency.linger,
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "emergency has no {name:?}: choose begin, end, opening, established, closing or linger"
+                )));
+            }
+        };
+        *place = seconds(&name, value)?;
+    }
+    if emergency.end >= emergency.begin {
+        return Err(PyValueError::new_err("an emergency ends with fewer flows than it begins with"));
+    }
+    Ok(emergency)
+}
+
+fn percent(name: &str, value: f64) -> PyResult<u8> {
+    if (0.0..=100.0).contains(&value) && value.fract() == 0.0 {
+        Ok(value as u8)
+    } else {
+        Err(PyValueError::new_err(format!("{name} is a whole number of percent, 0 to 100, not {value}")))
+    }
 }
 
 pub(crate) fn choice<T>(what: &str, given: &str, choices: &[(&str, T)]) -> PyResult<T>

@@ -20,7 +20,7 @@ use crate::batch::Batch;
 use crate::error::{inline_error, port_error, scope_error};
 use crate::monitor::MonitorSocket;
 use crate::options::{
-    choice, deadline, fragment_counters, port_statistics, to_decoder, to_fragment_overlap, to_hosts,
+    choice, deadline, fragment_counters, port_statistics, to_decoder, to_emergency, to_fragment_overlap, to_hosts,
     to_overlap, to_timeouts, to_urgent,
 };
 use crate::port::Given;
@@ -270,7 +270,7 @@ impl Stack {
     #[new]
     #[pyo3(signature = (source, sink=None, *, checksum="auto", midstream=false, max_flows=10_000_000, when_full="evict",
                         max_reassembly=1 << 30, max_fragments=1 << 24, fragment_overlap=None,
-                        decapsulate=None, max_layers=32, vlans="separate", timeouts=None, on_error="raise", on_failure="open", seed=None,
+                        decapsulate=None, max_layers=32, vlans="separate", timeouts=None, emergency=None, on_error="raise", on_failure="open", seed=None,
                         hosts=None))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     fn new(
@@ -288,6 +288,7 @@ impl Stack {
         max_layers: u8,
         vlans: &str,
         timeouts: Option<&Bound<'_, PyDict>>,
+        emergency: Option<&Bound<'_, PyDict>>,
         on_error: &str,
         on_failure: &str,
         seed: Option<u64>,
@@ -317,6 +318,7 @@ impl Stack {
                 &[("separate", VlanPolicy::Separate), ("ignore", VlanPolicy::Ignore)],
             )?,
             timeouts: to_timeouts(timeouts)?,
+            emergency: to_emergency(emergency)?,
             records: false,
             seed,
             on_failure: choice(
@@ -504,6 +506,8 @@ impl Stack {
             ("unwatched", stack.unwatched),
             ("ignored", stack.ignored),
             ("evicted", stack.evicted),
+            ("emergencies", stack.emergencies),
+            ("emergency_timeouts", stack.emergency_timeouts),
             ("flows_opened", flows.opened),
             ("flows_open", flows.open),
             ("flows_peak", flows.peak),
@@ -522,6 +526,7 @@ impl Stack {
         for (name, value) in fragment_counters(&stack.defrag) {
             counters.set_item(name, value)?;
         }
+        counters.set_item("emergency", stack.is_emergency)?;
         counters.set_item("malformed", malformed)?;
         let ports = self.names.iter().zip(&ports).map(|(name, port)| port_statistics(py, name, port));
         counters.set_item("ports", ports.collect::<PyResult<Vec<_>>>()?)?;

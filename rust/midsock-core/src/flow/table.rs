@@ -213,6 +213,13 @@ impl<U> FlowTable<U> {
         None
     }
 
+    /// The next place in turn, if there is a flow in it.
+    pub(crate) fn turn(&mut self) -> Option<u32> {
+        let place = self.hand.checked_rem(self.flows.len() as u32)?;
+        self.hand = place + 1;
+        self.flows[place].flags.any(FlowFlags::LIVE).then_some(place)
+    }
+
     /// Counters.
     pub fn statistics(&self) -> FlowStatistics {
         self.statistics

@@ -182,8 +182,8 @@ impl<U> Engine<U> {
     }
 
     /// Hands over records in the order in which the flows ended, up to the first flow that still lingers.
-    fn release_first(&mut self) {
-        let linger = self.config.timeouts.linger;
+    pub(super) fn release_first(&mut self) {
+        let linger = self.timeouts().linger;
         loop {
             match self.endings.order.front() {
                 Some(Ended::Lingering(_, since)) => {

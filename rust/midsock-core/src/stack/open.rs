@@ -285,6 +285,7 @@ impl<U> Engine<U> {
             self.statistics.unwatched += 1;
             return None;
         };
+        self.note_pressure();
         if self.table.statistics().open >= self.config.max_flows && !self.make_room() {
             self.registry.leave(program);
             self.statistics.ignored += 1;
@@ -299,7 +300,7 @@ impl<U> Engine<U> {
             flow.ends[side.index()].flags.put(Flags::DATA_NOTED | Flags::ACK_NOTED, !keeps_history);
             flow.ends[side.index()].flags.put(Flags::UNTRACKED, !settings.track[side.index()]);
         }
-        let timeouts = &self.config.timeouts;
+        let timeouts = self.timeouts();
         let idle = if is_opening { timeouts.opening } else { timeouts.established };
         let place = self.table.insert(hash, flow, start, self.now.saturating_add(idle));
         let extra = self.table.extra_mut(place);

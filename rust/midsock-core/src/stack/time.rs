@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Engine, Upcall, fragments};
+use super::{Engine, Upcall, emergency, fragments};
 use crate::config::Timeouts;
 use crate::event::{Event, EventDetail, HandlerId, Hook, Kind};
 use crate::flow::{EndReason, FlowFlags, FlowId, TimerId, TimerWheel};
@@ -89,10 +89,10 @@ impl<U> Engine<U> {
         let mut fired = std::mem::take(&mut self.timers.fired);
         self.table.wheel.advance(self.now, &mut fired);
         for place in fired.drain(..) {
-            if place == fragments::TIMER {
-                self.expire_fragments();
-            } else {
-                self.look_after(place as u32);
+            match place {
+                fragments::TIMER => self.expire_fragments(),
+                emergency::TIMER => self.tick_emergency(),
+                _ => self.look_after(place as u32),
             }
         }
         self.timers.wheel.advance(self.now, &mut fired);
@@ -136,9 +136,9 @@ impl<U> Engine<U> {
     }
 
     /// When the flow ends if no further packet comes.
-    fn idle_deadline(&self, place: u32) -> Nanos {
+    pub(super) fn idle_deadline(&self, place: u32) -> Nanos {
         let flow = self.table.flow(place);
-        let timeouts = &self.config.timeouts;
+        let timeouts = self.timeouts();
         let idle = if !flow.flags.any(FlowFlags::SETUP) {
             timeouts.opening
         } else if flow.flags.any(FlowFlags::CUT) || flow.ends.iter().any(|end| end.flags.any(Flags::FIN)) {

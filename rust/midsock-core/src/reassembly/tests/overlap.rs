@@ -66,7 +66,7 @@ fn geometry_is_that_of_the_segments_as_they_were_sent() {
     for (sent, wins) in [(9..18, true), (10..18, false), (11..18, false)] {
         let mut assembler = Assembler::default();
         assembler.insert(10, 10, b"oooooooooo", Overlap::Bsd);
-        let piece = Piece { sent, offset: 15, length: 3, data: b"nnn" };
+        let piece = Piece { sent, offset: 15, length: 3, data: b"nnn", time: 0 };
         assembler.take_in(&piece, Overlap::Bsd, 0, None);
         let bytes: Vec<u8> = drain(&mut assembler)[10..].iter().flatten().copied().collect();
         assert_eq!(bytes, if wins { b"ooooonnnoo" } else { b"oooooooooo" });
@@ -224,7 +224,7 @@ proptest! {
                 let trimmed = (*trimmed).min(data.len() - 1);
                 let sent = *start as i64..(*start + data.len()) as i64;
                 let (offset, data) = ((start + trimmed) as u64, &data[trimmed..]);
-                let piece = Piece { sent, offset, length: data.len() as u64, data };
+                let piece = Piece { sent, offset, length: data.len() as u64, data, time: 0 };
                 let covered = assembler.covered(offset..offset + piece.length);
                 let mut conflicts = Vec::new();
                 let before = assembler.clone();

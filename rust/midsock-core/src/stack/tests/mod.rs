@@ -1,5 +1,6 @@
 //! Whole conversations through the stack, with the exact list of events that they come to.
 
+mod emergency;
 mod end;
 mod events;
 mod fragments;
