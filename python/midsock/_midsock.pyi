@@ -189,6 +189,8 @@ class Event:
     @property
     def data(self) -> bytes: ...
     @property
+    def old_data(self) -> bytes: ...
+    @property
     def old(self) -> State: ...
     @property
     def new(self) -> State: ...
@@ -616,6 +618,8 @@ class Stack:
         buffer: int = ...,
         overlap: _Overlap = "first",
         urgent: _Urgent = "oob",
+        compare: int | None = None,
+        normalize: bool = False,
         digest: bool = False,
     ) -> MonitorSocket: ...
     def run(self, timeout: float | None = None) -> bool: ...
@@ -692,6 +696,7 @@ class _Statistics(TypedDict):
     dropped_by_verdict: int
     resets: int
     injected: int
+    normalized: int
     bypassed: int
     failures: int
     ports: list[_PortStatistics]

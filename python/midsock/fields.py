@@ -132,9 +132,9 @@ class _Event:
     time: Final = Field("event.time")
     """The packet's time, or when the timer was due, in nanoseconds since the Unix epoch."""
     offset: Final = Field("event.offset")
-    """`ON_CONN_NEW_DATA`, `ON_GAP`: stream offset of the first byte."""
+    """`ON_CONN_NEW_DATA`, `ON_GAP`, `ON_ANOMALY` of different content: stream offset of the first byte."""
     length: Final = Field("event.length")
-    """`ON_CONN_NEW_DATA`, `ON_GAP`: bytes. `ON_REXMIT`: repeated bytes."""
+    """`ON_CONN_NEW_DATA`, `ON_GAP`, different content: bytes. `ON_REXMIT`: repeated bytes."""
     old: Final = Field("event.old")
     """`ON_TCP_STATE_CHANGE`: the `State` before."""
     new: Final = Field("event.new")
@@ -148,7 +148,9 @@ class _Event:
     anomaly: Final = Field("event.anomaly")
     """`ON_ANOMALY`: the `Anomaly`."""
     data: Final = Field("event.data")
-    """`ON_CONN_NEW_DATA`: the bytes."""
+    """`ON_CONN_NEW_DATA`: the bytes. `ON_ANOMALY` of different content: those that came now."""
+    old_data: Final = Field("event.old_data")
+    """`ON_ANOMALY` of different content: the bytes that were there before."""
 
 
 class _Endpoint:

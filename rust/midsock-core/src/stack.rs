@@ -46,6 +46,7 @@ use crate::defrag::DefragStatistics;
 use crate::event::{Event, EventDetail, FlowView, Hook, Kind, KindMask, Registry, Scene};
 use crate::flow::{FlowFlags, FlowId, FlowRecord, FlowTable, HashKey, Paths, Trouble};
 use crate::port::{BURST, ChecksumState, Packet, Port};
+use crate::reassembly::Conflict;
 use crate::tcp::{self, Anomaly, Arrival, Changes, Connection, Flags, Probe};
 use crate::wire::{self, Checksum, Malformed, Outcome, Segment, TcpFlags};
 use crate::{Nanos, Side};
@@ -124,6 +125,8 @@ struct Current {
     /// What became of the stream.
     news: Vec<News>,
     fresh: Option<Fresh>,
+    /// What of its bytes differs from those that were there.
+    conflicts: Vec<Conflict>,
     /// Its flow and sender, if that flow's packets are changed.
     translated: Option<(FlowId, Side)>,
     /// It was changed as packets are that arrive.
@@ -195,6 +198,7 @@ impl<U> Stack<U> {
             raised: 0,
             news: Vec::new(),
             fresh: None,
+            conflicts: Vec::new(),
             translated: None,
             has_arrived: false,
             has_left: false,
@@ -420,7 +424,7 @@ impl<U> Engine<U> {
             let Some(place) = self.current.place else { return true };
             self.receive(feed, place);
             self.current.stage = Stage::Finish;
-            if !self.is_quiet() {
+            if !self.is_quiet() || self.translations.task.is_some() {
                 return false;
             }
         }
@@ -576,6 +580,7 @@ impl<U> Engine<U> {
         let (mut changes, mut closing) = (Changes::default(), Changes::default());
         self.current.news.clear();
         self.current.fresh = None;
+        self.current.conflicts.clear();
         if !self.current.arrival.rejected {
             let current = &self.current;
             let (side, segment) = (current.side, self.ahead.at(self.current.packet).segment);
@@ -685,7 +690,7 @@ impl<U> Engine<U> {
         }
         let time = feed.map_or(self.now, |feed| feed.packet.time);
         let event = Event { kind, hook, side, time, detail };
-        let data = stream::data_of(&event, extra, feed, self.current.fresh.as_ref());
+        let data = stream::data_of(&event, extra, feed, &self.current);
         let scene = Scene {
             event: &event,
             packet: feed.map(|feed| feed.packet),
@@ -695,6 +700,7 @@ impl<U> Engine<U> {
             sender: if feed.is_some() { self.current.side } else { side },
             flow: Some(FlowView::new(flow, extra)),
             data,
+            old: stream::old_data_of(&event, &self.current),
         };
         let (flow, monitor) = (Some(self.table.id(place)), None);
         let packet = feed.map(|_| self.current.packet as u16);

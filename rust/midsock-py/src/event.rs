@@ -52,6 +52,10 @@ impl Event {
         PyAttributeError::new_err(format!("{} has no {what}", self.upcall.event.kind.name()))
     }
 
+    fn is_conflict(&self) -> bool {
+        matches!(self.upcall.event.detail, EventDetail::Conflict { .. })
+    }
+
     fn check(&self, serial: u64) -> PyResult<()> {
         if self.serial == serial {
             return Ok(());
@@ -98,34 +102,44 @@ impl Event {
         self.upcall.event.time
     }
 
-    /// `ON_CONN_NEW_DATA`, `ON_GAP`: stream offset of the first byte.
+    /// `ON_CONN_NEW_DATA`, `ON_GAP`, `ON_ANOMALY` of different content: stream offset of the first byte.
     #[getter]
     fn offset(&self) -> PyResult<u64> {
         match self.upcall.event.detail {
-            EventDetail::Bytes { offset, .. } => Ok(offset),
+            EventDetail::Bytes { offset, .. } | EventDetail::Conflict { offset, .. } => Ok(offset),
             _ => Err(self.no_such("offset")),
         }
     }
 
-    /// `ON_CONN_NEW_DATA`, `ON_GAP`: how many bytes. `ON_REXMIT`: how many bytes were seen before.
+    /// `ON_CONN_NEW_DATA`, `ON_GAP`, `ON_ANOMALY` of different content: how many bytes. `ON_REXMIT`: how many bytes were seen before.
     #[getter]
     fn length(&self) -> PyResult<u64> {
         match self.upcall.event.detail {
-            EventDetail::Bytes { length, .. } => Ok(length),
+            EventDetail::Bytes { length, .. } | EventDetail::Conflict { length, .. } => Ok(length),
             EventDetail::Rexmit(rexmit) => Ok(rexmit.repeated.into()),
             _ => Err(self.no_such("length")),
         }
     }
 
-    /// `ON_CONN_NEW_DATA`: the bytes. Other than `read`, this takes nothing from the stream.
+    /// `ON_CONN_NEW_DATA`: the bytes. Other than `read`, this takes nothing from the stream. `ON_ANOMALY` of different
+    /// content: the bytes that came now.
     #[getter]
     fn data(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
-        if self.upcall.event.kind != Kind::NewData {
+        if self.upcall.event.kind != Kind::NewData && !self.is_conflict() {
             return Err(self.no_such("data"));
         }
         let state = self.stack.get().lock(py);
         self.check(state.serial)?;
         Ok(PyBytes::new(py, state.core()?.data(&self.upcall)).unbind())
+    }
+
+    /// `ON_ANOMALY` of different content: the bytes that were there before, as many as `data` has.
+    #[getter]
+    fn old_data(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if !self.is_conflict() {
+            return Err(self.no_such("old data"));
+        }
+        self.ask(py, Field::OldData)
     }
 
     /// `ON_TCP_STATE_CHANGE`: the state before.
@@ -173,12 +187,13 @@ impl Event {
         }
     }
 
-    /// `ON_ANOMALY`: which condition.
+    /// `ON_ANOMALY`: which condition. `ON_ORPHAN`: what it means that the packet is of no flow, where
+    /// that is remarkable.
     #[getter]
     fn anomaly(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.upcall.event.detail {
-            EventDetail::Anomaly(anomaly) => enums::anomaly(py, anomaly),
-            _ => Err(self.no_such("anomaly")),
+        match self.upcall.event.detail.anomaly() {
+            Some(anomaly) => enums::anomaly(py, anomaly),
+            None => Err(self.no_such("anomaly")),
         }
     }
 
@@ -243,6 +258,9 @@ impl Event {
             EventDetail::Rexmit(rexmit) => format!(" {} repeated={}", rexmit.kind.name(), rexmit.repeated),
             EventDetail::End(reason) => format!(" {}", reason.name()),
             EventDetail::Anomaly(anomaly) => format!(" {}", anomaly.name()),
+            EventDetail::Conflict { offset, length, .. } => {
+                format!(" different_content offset={offset} length={length}")
+            }
             EventDetail::Timer(token) => format!(" {token}"),
         };
         format!("<midsock.Event {} {} at {}{detail}>", event.kind.name(), event.side, event.time)

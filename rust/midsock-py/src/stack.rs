@@ -20,8 +20,8 @@ use crate::batch::Batch;
 use crate::error::{inline_error, port_error, scope_error};
 use crate::monitor::MonitorSocket;
 use crate::options::{
-    choice, deadline, fragment_counters, port_statistics, to_decoder, to_emergency, to_fragment_overlap, to_hosts,
-    to_overlap, to_timeouts, to_urgent,
+    choice, deadline, fragment_counters, port_statistics, to_decoder, to_emergency, to_fragment_overlap,
+    to_hosts, to_overlap, to_timeouts, to_urgent,
 };
 use crate::port::Given;
 use crate::record::FlowRecord;
@@ -364,7 +364,7 @@ impl Stack {
 
     /// Opens a monitoring socket.
     #[pyo3(signature = (kind=0, filter="", *, track=(true, true), reassemble=None, depth=None, buffer=1 << 20,
-                        overlap="first", urgent="oob", digest=false))]
+                        overlap="first", urgent="oob", compare=None, normalize=false, digest=false))]
     #[allow(clippy::too_many_arguments)] // keyword arguments of Python
     fn socket(
         slf: &Bound<'_, Self>,
@@ -376,6 +376,8 @@ impl Stack {
         buffer: u64,
         overlap: &str,
         urgent: &str,
+        compare: Option<u64>,
+        normalize: bool,
         digest: bool,
     ) -> PyResult<Py<MonitorSocket>> {
         let py = slf.py();
@@ -392,6 +394,8 @@ impl Stack {
             buffer,
             overlap: to_overlap(overlap)?,
             urgent: to_urgent(urgent)?,
+            compare,
+            normalize,
             digest,
         };
         let id = slf.get().lock(py).core_mut()?.open(kind, scope.clone(), settings);
@@ -518,6 +522,7 @@ impl Stack {
             ("dropped_by_verdict", inline.dropped_by_verdict),
             ("resets", inline.resets),
             ("injected", inline.injected),
+            ("normalized", inline.normalized),
             ("bypassed", inline.bypassed),
             ("failures", inline.failures),
         ] {

@@ -257,13 +257,15 @@ pub enum Field {
     EventPartial,
     /// `ON_ANOMALY`: the number of the condition.
     EventAnomaly,
-    /// `ON_CONN_NEW_DATA`: the bytes.
+    /// `ON_CONN_NEW_DATA`: the bytes. `ON_ANOMALY` of different content: those that came now.
     Data,
+    /// `ON_ANOMALY` of different content: the bytes that were there before.
+    OldData,
     /// Something of an endpoint.
     Endpoint(End, EndField),
 }
 
-const NAMED: [(Field, &str, Type); 56] = [
+const NAMED: [(Field, &str, Type); 57] = [
     (Field::EthSource, "eth.src", Type::Mac),
     (Field::EthDestination, "eth.dst", Type::Mac),
     (Field::Vlan, "eth.vlan", Type::U16),
@@ -320,6 +322,7 @@ const NAMED: [(Field, &str, Type); 56] = [
     (Field::EventPartial, "event.partial", Type::Bool),
     (Field::EventAnomaly, "event.anomaly", Type::U8),
     (Field::Data, "event.data", Type::Bytes),
+    (Field::OldData, "event.old_data", Type::Bytes),
 ];
 
 impl End {
@@ -399,7 +402,8 @@ impl Field {
             | Field::EventRexmit
             | Field::EventPartial
             | Field::EventAnomaly
-            | Field::Data => self.of_event(scene),
+            | Field::Data
+            | Field::OldData => self.of_event(scene),
             Field::PacketLength => scene.packet.map(|packet| Value::Int(packet.length.into())),
             Field::PacketCaptured => scene.packet.map(|packet| Value::Int(packet.captured.into())),
             Field::PacketPort => scene.packet.map(|_| Value::Int(scene.port.into())),
@@ -471,16 +475,25 @@ impl Field {
         match (self, &event.detail) {
             (Field::EventSide, _) => int(event.side as u8),
             (Field::EventTime, _) => Some(Value::Time(event.time)),
-            (Field::EventOffset, EventDetail::Bytes { offset, .. }) => int(*offset),
-            (Field::EventLength, EventDetail::Bytes { length, .. }) => int(*length),
+            (
+                Field::EventOffset,
+                EventDetail::Bytes { offset, .. } | EventDetail::Conflict { offset, .. },
+            ) => int(*offset),
+            (
+                Field::EventLength,
+                EventDetail::Bytes { length, .. } | EventDetail::Conflict { length, .. },
+            ) => int(*length),
             (Field::EventLength, EventDetail::Rexmit(rexmit)) => int(rexmit.repeated),
             (Field::EventOld, EventDetail::StateChange(old, _)) => int(*old as u8),
             (Field::EventNew, EventDetail::StateChange(_, new)) => int(*new as u8),
             (Field::EventReason, EventDetail::End(reason)) => int(*reason as u8),
             (Field::EventRexmit, EventDetail::Rexmit(rexmit)) => int(rexmit.kind as u8),
             (Field::EventPartial, EventDetail::Rexmit(rexmit)) => Some(rexmit.partial.into()),
-            (Field::EventAnomaly, EventDetail::Anomaly(anomaly)) => int(*anomaly as u8),
-            (Field::Data, EventDetail::Bytes { .. }) => Some(Value::Bytes(scene.data)),
+            (Field::EventAnomaly, detail) => detail.anomaly().and_then(|anomaly| int(anomaly as u8)),
+            (Field::Data, EventDetail::Bytes { .. } | EventDetail::Conflict { .. }) => {
+                Some(Value::Bytes(scene.data))
+            }
+            (Field::OldData, EventDetail::Conflict { .. }) => Some(Value::Bytes(scene.old)),
             _ => None,
         }
     }

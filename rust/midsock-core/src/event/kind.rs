@@ -133,6 +133,17 @@ pub struct Event {
     pub detail: EventDetail,
 }
 
+impl EventDetail {
+    /// The named condition, if it is one.
+    pub fn anomaly(&self) -> Option<Anomaly> {
+        match self {
+            EventDetail::Anomaly(anomaly) => Some(*anomaly),
+            EventDetail::Conflict { .. } => Some(Anomaly::DifferentContent),
+            _ => None,
+        }
+    }
+}
+
 /// What there is to tell of an event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum EventDetail {
@@ -153,6 +164,15 @@ pub enum EventDetail {
     End(EndReason),
     /// [`Kind::Anomaly`].
     Anomaly(Anomaly),
+    /// [`Kind::Anomaly`], of different content: where in the stream, how many bytes, and which conflict of the packet.
+    Conflict {
+        /// Stream offset of the first byte.
+        offset: u64,
+        /// How many.
+        length: u64,
+        /// Its place among those of the packet.
+        number: u32,
+    },
     /// [`Kind::Timer`]: what the application gave with it.
     Timer(u64),
 }

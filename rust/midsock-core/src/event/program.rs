@@ -145,7 +145,7 @@ impl Program {
             }
             forest.branches[at].actions.push((registration.side, registration.action));
         }
-        program.collects = program.reads || settings.digest;
+        program.collects = program.reads || settings.digest || settings.reach().is_some();
         for hook in 0..program.roots.len() {
             for kind in 0..Kind::ALL.len() {
                 let start = program.nodes.len() as u32;
@@ -199,7 +199,7 @@ impl Program {
             told: !is_off && (self.collects || self.mask(Hook::PostTcp) & of_streams != 0),
             bytes: !is_off && self.collects,
             retains: self.settings.reassemble == Some(true),
-            whole: is_off || self.settings.depth == u64::MAX,
+            whole: is_off || self.settings.depth == u64::MAX && self.settings.reach().is_none(),
         }
     }
 

@@ -94,6 +94,11 @@ pub struct StreamSettings {
     pub buffer: u64,
     /// How overlap is settled.
     pub overlap: Overlap,
+    /// How many bytes behind those unacknowledged are kept to be compared with what repeats them; `None`: only bytes that
+    /// were not handed on yet are compared.
+    pub compare: Option<u64>,
+    /// Inline, whether rejected bytes of a segment are replaced by those that its receiver's application has.
+    pub normalize: bool,
     /// What is made of urgent data.
     pub urgent: Urgent,
     /// Whether the streams are hashed.
@@ -108,6 +113,8 @@ impl Default for StreamSettings {
             depth: u64::MAX,
             buffer: 1 << 20,
             overlap: Overlap::First,
+            compare: None,
+            normalize: false,
             urgent: Urgent::Oob,
             digest: false,
         }
@@ -115,6 +122,11 @@ impl Default for StreamSettings {
 }
 
 impl StreamSettings {
+    /// How far back bytes are compared; whoever wants to replace rejected ones has to know the others.
+    pub fn reach(&self) -> Option<u64> {
+        self.compare.or(self.normalize.then_some(0))
+    }
+
     /// What serves both of two monitoring sockets; where they contradict each other, the older one decides.
     fn merge(self, other: StreamSettings) -> StreamSettings {
         StreamSettings {
@@ -127,6 +139,8 @@ impl StreamSettings {
             depth: self.depth.max(other.depth),
             buffer: self.buffer.max(other.buffer),
             overlap: self.overlap,
+            compare: self.compare.max(other.compare),
+            normalize: self.normalize || other.normalize,
             urgent: self.urgent,
             digest: self.digest || other.digest,
         }

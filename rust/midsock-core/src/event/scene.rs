@@ -24,8 +24,11 @@ pub struct Scene<'s> {
     pub sender: Side,
     /// The flow.
     pub flow: Option<FlowView<'s>>,
-    /// The bytes that became readable, for [`Kind::NewData`](super::Kind::NewData).
+    /// The bytes that became readable, for [`Kind::NewData`](super::Kind::NewData); of different content, those that came
+    /// now.
     pub data: &'s [u8],
+    /// Of different content, the bytes that were there before.
+    pub old: &'s [u8],
 }
 
 /// A flow, whatever the application keeps with it.

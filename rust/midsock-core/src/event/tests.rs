@@ -70,6 +70,7 @@ impl Stage {
             sender: Client,
             flow: Some(FlowView::new(self.table.flow(self.place), extra)),
             data: &self.data,
+            old: b"",
         }
     }
 
@@ -139,6 +140,7 @@ fn every_field_has_a_name_of_its_own_and_a_value_of_its_type() {
             sender: Client,
             flow: None,
             data: &[],
+            old: &[],
         };
         let _ = field.get(&bare);
     }

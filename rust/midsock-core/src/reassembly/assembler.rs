@@ -40,6 +40,8 @@ pub struct Conflict {
     pub old: Vec<u8>,
     /// Those that came now; as many.
     pub new: Vec<u8>,
+    /// Those that were there stay; or else the new ones replace them.
+    pub old_stands: bool,
 }
 
 /// A segment that is taken in.
@@ -197,10 +199,18 @@ impl Assembler {
         let data = &data[..known];
         let held = run.bytes.get_mut(from..from + known).unwrap_or_default();
         let differs = *held != *data;
+        let new_wins = policy.new_wins(Geometry::of(&piece.sent, &run.sent));
         if differs && let Some(conflicts) = conflicts {
-            note(conflicts, shared.start, held, data);
+            let end = shared.start + known as u64;
+            let place = if new_wins { fixed.clamp(shared.start, end) } else { end };
+            let (old, new) = (
+                held.split_at((place - shared.start) as usize),
+                data.split_at((place - shared.start) as usize),
+            );
+            note(conflicts, shared.start, old.0, new.0, true);
+            note(conflicts, place, old.1, new.1, false);
         }
-        if policy.new_wins(Geometry::of(&piece.sent, &run.sent)) {
+        if new_wins {
             let free = shared.start.max(fixed)..shared.end;
             if free.is_empty() {
                 return differs;
@@ -232,6 +242,31 @@ impl Assembler {
         self.put(start, run);
     }
 
+    /// Compares bytes at `offset` with those that are there, and notes both contents where they differ.
+    pub fn compare(&self, offset: u64, data: &[u8], conflicts: &mut Vec<Conflict>) {
+        let end = offset.saturating_add(data.len() as u64);
+        let first = self.runs.range(..=offset).next_back().map_or(offset, |(start, _)| *start);
+        for (start, run) in self.runs.range(first..end) {
+            let known = start + run.bytes.len() as u64;
+            let shared = offset.max(*start)..end.min(known);
+            if shared.is_empty() {
+                continue;
+            }
+            let old = &run.bytes[(shared.start - start) as usize..(shared.end - start) as usize];
+            let new = &data[(shared.start - offset) as usize..(shared.end - offset) as usize];
+            note(conflicts, shared.start, old, new, true);
+        }
+    }
+
+    /// Forgets ranges that end at `offset` or before, and then the first ones until the rest costs no more than `cap`.
+    pub fn forget(&mut self, offset: u64, cap: u64) {
+        while let Some(first) = self.runs.first_entry()
+            && (first.key() + first.get().length <= offset || self.cost > cap)
+        {
+            self.cost -= RUN_COST + first.remove().bytes.len() as u64;
+        }
+    }
+
     /// Takes out the first range if it starts at `offset` or before.
     pub fn pop(&mut self, offset: u64) -> Option<(u64, Run)> {
         let entry = self.runs.first_entry().filter(|entry| *entry.key() <= offset)?;
@@ -255,13 +290,16 @@ fn split(run: &mut Run, length: u64) -> Run {
     rest
 }
 
-/// Notes both contents, together with those right before them.
-fn note(conflicts: &mut Vec<Conflict>, offset: u64, old: &[u8], new: &[u8]) {
+/// Notes both contents if they differ, together with those right before them.
+fn note(conflicts: &mut Vec<Conflict>, offset: u64, old: &[u8], new: &[u8], old_stands: bool) {
+    if old == new {
+        return;
+    }
     match conflicts.last_mut() {
-        Some(last) if last.offset + last.old.len() as u64 == offset => {
+        Some(last) if last.offset + last.old.len() as u64 == offset && last.old_stands == old_stands => {
             last.old.extend_from_slice(old);
             last.new.extend_from_slice(new);
         }
-        _ => conflicts.push(Conflict { offset, old: old.to_vec(), new: new.to_vec() }),
+        _ => conflicts.push(Conflict { offset, old: old.to_vec(), new: new.to_vec(), old_stands }),
     }
 }

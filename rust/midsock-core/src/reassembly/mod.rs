@@ -4,9 +4,9 @@ mod assembler;
 mod backlog;
 mod overlap;
 mod stream;
-mod urgent;
 #[cfg(test)]
 mod tests;
+mod urgent;
 
 pub use assembler::{Assembler, Conflict, Inserted, Piece, Run};
 pub use backlog::Backlog;

@@ -48,6 +48,8 @@ const MOST_GAPS: usize = 1 << 14;
 pub struct Stream {
     /// Ranges beyond the first hole.
     pub held: Assembler,
+    /// Ranges that were handed on, kept to be compared with what repeats them.
+    pub past: Assembler,
     /// Contiguous bytes that wait to be read.
     pub backlog: Backlog,
     /// Since when the other end has acknowledged bytes that were never seen.
@@ -113,8 +115,8 @@ impl Stream {
             .sum()
     }
 
-    /// Bytes of memory that held and unread bytes take.
+    /// Bytes of memory that held, unread and remembered bytes take.
     pub fn cost(&self) -> u64 {
-        self.held.cost() + self.backlog.len()
+        self.held.cost() + self.past.cost() + self.backlog.len()
     }
 }

@@ -64,6 +64,7 @@ fn drop_streams<U>(extra: &mut FlowExtra<U>) -> u64 {
     for stream in streams {
         dropped += stream.cost();
         stream.held.clear();
+        stream.past.clear();
         stream.backlog.clear();
     }
     dropped

@@ -26,13 +26,8 @@ impl<U> Engine<U> {
             if program.mask(Hook::PostTcp) & kind.bit() == 0 {
                 continue;
             }
-            let event = Event {
-                kind,
-                hook: Hook::PostTcp,
-                side: Side::Client,
-                time: feed.packet.time,
-                detail,
-            };
+            let event =
+                Event { kind, hook: Hook::PostTcp, side: Side::Client, time: feed.packet.time, detail };
             let decoded = self.ahead.at(self.current.packet);
             let scene = Scene {
                 event: &event,
@@ -43,6 +38,7 @@ impl<U> Engine<U> {
                 sender: Side::Client,
                 flow: None,
                 data: &[],
+                old: &[],
             };
             let (flow, monitor) = (None, Some(monitor));
             let packet = Some(self.current.packet as u16);

@@ -149,9 +149,9 @@ impl<U> Stack<U> {
                 upcall.event.side
             },
             flow: place.zip(extra).map(|(place, extra)| FlowView::new(engine.table.flow(place), extra)),
-            data: extra.map_or(&[], |extra| {
-                super::stream::data_of(&upcall.event, extra, feed, engine.current.fresh.as_ref())
-            }),
+            data: extra
+                .map_or(&[], |extra| super::stream::data_of(&upcall.event, extra, feed, &engine.current)),
+            old: super::stream::old_data_of(&upcall.event, &engine.current),
         }
     }
 
@@ -362,6 +362,7 @@ impl<U> Stack<U> {
             self.engine.statistics.reassembly =
                 self.engine.statistics.reassembly.saturating_sub(stream.cost());
             stream.held.clear();
+            stream.past.clear();
             stream.backlog.clear();
             stream.urgent.clear();
         }

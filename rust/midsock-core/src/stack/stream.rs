@@ -3,11 +3,12 @@
 //! In nearly every packet the payload continues the stream and is handed on straight from the frame. Only what comes
 //! out of order, or is not read at once, is copied.
 
-use super::{Engine, Feed};
+use super::inline::{Task, Verdict};
+use super::{Current, Engine, Feed};
 use crate::config::Timeouts;
 use crate::event::{Event, EventDetail, Hook, Kind, Program};
 use crate::flow::{EndReason, Flow, FlowExtra, Trouble};
-use crate::reassembly::{Announced, Gap, Piece, Stream, Urgent};
+use crate::reassembly::{Announced, Conflict, Gap, Piece, Run, Stream, Urgent};
 use crate::tcp::{Anomaly, Details, Endpoint, Flags, Seq};
 use crate::wire::{Segment, TcpFlags};
 use crate::{Nanos, Side};
@@ -21,6 +22,8 @@ pub(super) enum News {
     Gap(Side, Gap),
     /// That is not as it should be.
     Anomaly(Side, Anomaly),
+    /// Bytes differ from those that were there: the packet's conflict of this number, at this place.
+    Conflict(Side, Gap, u32),
 }
 
 /// Bytes that are readable straight from the frame at hand.
@@ -46,8 +49,12 @@ pub(super) fn data_of<'d, U>(
     event: &Event,
     extra: &'d FlowExtra<U>,
     feed: Option<Feed<'d>>,
-    fresh: Option<&Fresh>,
+    current: &'d Current,
 ) -> &'d [u8] {
+    if let EventDetail::Conflict { number, .. } = event.detail {
+        return current.conflicts.get(number as usize).map_or(&[], |conflict| &conflict.new);
+    }
+    let fresh = current.fresh.as_ref();
     let (Kind::NewData, EventDetail::Bytes { offset, length }) = (event.kind, event.detail) else {
         return &[];
     };
@@ -65,6 +72,12 @@ pub(super) fn data_of<'d, U>(
     }
 }
 
+/// The bytes that an event of different content found there.
+pub(super) fn old_data_of<'d>(event: &Event, current: &'d Current) -> &'d [u8] {
+    let EventDetail::Conflict { number, .. } = event.detail else { return &[] };
+    current.conflicts.get(number as usize).map_or(&[], |conflict| &conflict.old)
+}
+
 /// What the application wants of one side's stream.
 #[derive(Clone, Copy)]
 struct Wants {
@@ -75,6 +88,10 @@ struct Wants {
     /// To look at them later than at once.
     reads: bool,
     depth: u64,
+    /// How many bytes behind those unacknowledged are compared with what repeats them.
+    compare: Option<u64>,
+    /// Cap on those.
+    buffer: u64,
 }
 
 impl Wants {
@@ -90,7 +107,17 @@ impl Wants {
             bytes,
             reads: !is_off && (program.reads || flags.any(Flags::COLLECT)),
             depth: stream.and_then(|stream| stream.depth).unwrap_or(program.settings.depth),
+            compare: program.settings.reach().filter(|_| !is_off),
+            buffer: stream.and_then(|stream| stream.buffer).unwrap_or(program.settings.buffer),
         }
+    }
+}
+
+impl Wants {
+    /// Whether the stream is wanted to its end, and none of it has to be remembered.
+    #[inline]
+    fn is_all(&self) -> bool {
+        self.depth == u64::MAX && self.compare.is_none()
     }
 }
 
@@ -138,7 +165,7 @@ impl<U> Engine<U> {
         let flags = endpoint.flags;
         let wants = Wants::of(program, endpoint, details.stream.as_deref());
         let is_whole = segment.captured == segment.length || !wants.bytes;
-        if seq == endpoint.head && !flags.any(Flags::STREAM) && is_whole && wants.depth == u64::MAX {
+        if seq == endpoint.head && !flags.any(Flags::STREAM) && is_whole && wants.is_all() {
             let head = endpoint.head;
             advance(endpoint, details, segment.length);
             if wants.told {
@@ -188,8 +215,14 @@ impl<U> Engine<U> {
         let mut intake = intake(flow, extra, side, &mut self.current.news, wants);
         let ahead = i64::from(seq.since(intake.endpoint.head));
         let skip = (-ahead).max(0) as u64;
+        if skip > 0 && wants.compare.is_some() && self.current.arrival.probe.is_none() {
+            // A probe holds any byte (RFC 9293, section 3.8.4).
+            let repeated = segment.payload(feed.frame);
+            let repeated = &repeated[..repeated.len().min(skip as usize)];
+            intake.compare(skip, repeated, &mut self.current.conflicts);
+        }
         if skip >= u64::from(segment.length) {
-            return;
+            return self.normalize(place, segment, seq);
         }
         let was_held = intake.endpoint.flags.any(Flags::HELD);
         intake.endpoint.flags.set(Flags::STREAM);
@@ -216,25 +249,48 @@ impl<U> Engine<U> {
             let start = (head as i64).saturating_add(ahead);
             let sent = start..start + i64::from(segment.length);
             let piece = Piece { sent, offset, length, data: known, time: feed.packet.time };
-            let inserted = stream.held.take_in(&piece, policy, head, None);
+            let first = self.current.conflicts.len();
+            let inserted = stream.held.take_in(&piece, policy, head, Some(&mut self.current.conflicts));
             if offset > head && inserted.fresh > 0 {
                 let count = &mut intake.trouble.get_or_insert_default().out_of_order[side.index()];
                 *count = count.saturating_add(1);
             }
-            if inserted.differs {
-                intake.note(Anomaly::DifferentContent);
-            }
+            intake.note_conflicts(first, &self.current.conflicts);
             intake.drain();
         }
         let cap = settings.buffer;
         let over_all = self.statistics.reassembly > self.config.max_reassembly;
         intake.cap_held(cap, over_all);
+        if over_all && let Some(stream) = &mut intake.details.stream {
+            stream.past.clear();
+        }
         let begins = !was_held && intake.endpoint.flags.any(Flags::HELD);
         let now = intake.details.stream.as_ref().map_or(0, |stream| stream.cost());
         self.statistics.reassembly = (self.statistics.reassembly + now).saturating_sub(cost);
         if begins {
             self.watch_gap(place);
         }
+        self.normalize(place, segment, seq);
+    }
+
+    /// Inline, has the bytes of the packet at hand replaced that are not those of the stream.
+    fn normalize(&mut self, place: u32, segment: &Segment, seq: Seq) {
+        let Some(outbox) = &mut self.outbox else { return };
+        if !outbox.is_bridge || !self.current.conflicts.iter().any(|conflict| conflict.old_stands) {
+            return;
+        }
+        let (flow, extra) = (self.table.flow(place), self.table.extra(place));
+        if !self.registry.get(flow.program).settings.normalize {
+            return;
+        }
+        let (endpoint, details) =
+            (&flow.ends[self.current.side.index()], &extra.details[self.current.side.index()]);
+        if self.fragments.is_whole || segment.tunnels > 0 {
+            // What cannot be changed must not pass.
+            return outbox.put(self.current.packet, Verdict::Drop);
+        }
+        let start = details.offset(endpoint.head).wrapping_add_signed(seq.since(endpoint.head).into());
+        self.translations.task = Some(Task::Normalize { start });
     }
 
     /// Sees to bytes that were acknowledged but never seen.
@@ -270,8 +326,7 @@ impl<U> Engine<U> {
             let (flow, extra) = (self.table.flow(place), self.table.extra(place));
             let (endpoint, details) = (&flow.ends[side.index()], &extra.details[side.index()]);
             let timeouts = &self.config.timeouts;
-            let is_lacking =
-                endpoint.flags.any(Flags::LACKING) && is_overdue(details, now, timeouts);
+            let is_lacking = endpoint.flags.any(Flags::LACKING) && is_overdue(details, now, timeouts);
             if is_lacking {
                 self.settle(place, side, Holes::Acknowledged);
             }
@@ -308,6 +363,7 @@ impl<U> Engine<U> {
     fn begin_without_packet(&mut self) {
         self.current.news.clear();
         self.current.fresh = None;
+        self.current.conflicts.clear();
     }
 
     /// Gives up a side's holes.
@@ -350,6 +406,9 @@ impl<U> Engine<U> {
                     (side, Kind::Gap, EventDetail::Bytes { offset, length })
                 }
                 News::Anomaly(side, anomaly) => (side, Kind::Anomaly, EventDetail::Anomaly(anomaly)),
+                News::Conflict(side, Gap { offset, length }, number) => {
+                    (side, Kind::Anomaly, EventDetail::Conflict { offset, length, number })
+                }
             };
             self.raise(feed, place, kind, Hook::PostTcp, side, detail);
         }
@@ -441,6 +500,44 @@ impl Intake<'_> {
         self.news.push(News::Anomaly(self.side, anomaly));
     }
 
+    /// Compares bytes that lie so many before the head with those that were handed on.
+    fn compare(&mut self, before: u64, data: &[u8], conflicts: &mut Vec<Conflict>) {
+        let head = self.details.offset(self.endpoint.head);
+        // What lies before the stream's first byte is compared with nothing.
+        let cut = (before.saturating_sub(head) as usize).min(data.len());
+        let first = conflicts.len();
+        if let Some(stream) = &self.details.stream {
+            stream.past.compare(head.saturating_sub(before), &data[cut..], conflicts);
+        }
+        self.note_conflicts(first, conflicts);
+    }
+
+    /// Tells of the packet's conflicts from this one on.
+    fn note_conflicts(&mut self, first: usize, conflicts: &[Conflict]) {
+        for (number, conflict) in conflicts.iter().enumerate().skip(first) {
+            self.trouble.get_or_insert_default().anomalies.note(Anomaly::DifferentContent);
+            let offset = conflict.offset.saturating_sub(self.taken());
+            let place = Gap { offset, length: conflict.old.len() as u64 };
+            self.news.push(News::Conflict(self.side, place, number as u32));
+        }
+    }
+
+    /// Keeps bytes that were handed on, as far back as they may be compared.
+    fn remember(&mut self, offset: u64, known: &[u8]) {
+        let Some(reach) = self.wants.compare else { return };
+        let head = self.details.offset(self.endpoint.head);
+        let unacked = self.endpoint.head.since(self.endpoint.acked).max(0).unsigned_abs();
+        let acked =
+            if self.endpoint.flags.any(Flags::ACKED) { head.saturating_sub(unacked.into()) } else { 0 };
+        let stream = self.details.stream.get_or_insert_default();
+        if !known.is_empty() {
+            let (start, length) = (offset as i64, known.len() as u64);
+            let sent = start..start.saturating_add_unsigned(length);
+            stream.past.put(offset, Run { length, bytes: known.to_vec(), sent, since: 0 });
+        }
+        stream.past.forget(acked.saturating_sub(reach), self.wants.buffer);
+    }
+
     /// Hands on the next `length` bytes of the stream, of which the first are `known`; `kept` of them are to be read
     /// later. Urgent bytes are taken out. Returns how many bytes were told of.
     fn hand_on(&mut self, offset: u64, length: u64, known: &[u8], kept: &[u8]) -> u64 {
@@ -470,11 +567,13 @@ impl Intake<'_> {
 
     /// Hands on the next bytes, none of which is urgent.
     fn hand_on_part(&mut self, offset: u64, length: u64, known: &[u8], kept: &[u8]) -> u64 {
+        let place = offset;
         let offset = offset - self.taken();
         advance(self.endpoint, self.details, length as u32);
         if !self.wants.told {
             return 0;
         }
+        self.remember(place, &known[..known.len().min(length as usize)]);
         let usable = length.min(self.wants.depth.saturating_sub(offset));
         let told = if self.wants.bytes { usable.min(known.len() as u64) } else { usable };
         let stream = self.details.stream.get_or_insert_default();

@@ -72,7 +72,10 @@ fn gaps_merge_and_count_what_is_missing() {
     stream.note_gap(Gap { offset: 10, length: 5 });
     stream.note_gap(Gap { offset: 15, length: 5 });
     stream.note_gap(Gap { offset: 30, length: 1 });
-    assert_eq!(stream.gaps().collect::<Vec<Gap>>(), [Gap { offset: 10, length: 10 }, Gap { offset: 30, length: 1 }]);
+    assert_eq!(
+        stream.gaps().collect::<Vec<Gap>>(),
+        [Gap { offset: 10, length: 10 }, Gap { offset: 30, length: 1 }]
+    );
     assert_eq!(stream.missing(0..10), 0);
     assert_eq!(stream.missing(0..100), 11);
     assert_eq!(stream.missing(12..31), 9);

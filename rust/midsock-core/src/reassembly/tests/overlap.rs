@@ -80,6 +80,10 @@ fn geometry_is_that_of_the_segments_as_they_were_sent() {
     assert_eq!(bytes, b"nnnnnnnnnnooooommmmm");
 }
 
+fn conflict(offset: u64, old: &[u8], new: &[u8], old_stands: bool) -> Conflict {
+    Conflict { offset, old: old.to_vec(), new: new.to_vec(), old_stands }
+}
+
 #[test]
 fn what_was_handed_on_stays() {
     let mut assembler = Assembler::default();
@@ -87,7 +91,7 @@ fn what_was_handed_on_stays() {
     let mut conflicts = Vec::new();
     let inserted = assembler.take_in(&Piece::whole(1, 6, b"nnnnnn"), Overlap::Last, 3, Some(&mut conflicts));
     assert_eq!(inserted, Inserted { fresh: 1, repeated: 5, differs: true });
-    assert_eq!(conflicts, [Conflict { offset: 1, old: b"ooooo".to_vec(), new: b"nnnnn".to_vec() }]);
+    assert_eq!(conflicts, [conflict(1, b"oo", b"nn", true), conflict(3, b"ooo", b"nnn", false)]);
     let bytes: Vec<u8> = drain(&mut assembler).into_iter().flatten().collect();
     assert_eq!(bytes, b"ooonnnn");
 }
@@ -101,13 +105,7 @@ fn conflicts_of_adjacent_segments_are_told_as_one() {
     assembler.insert(8, 2, b"ij", Overlap::First);
     let mut conflicts = Vec::new();
     assembler.take_in(&Piece::whole(0, 10, b"aBCdefghiJ"), Overlap::First, 0, Some(&mut conflicts));
-    assert_eq!(
-        conflicts,
-        [
-            Conflict { offset: 0, old: b"abcd".to_vec(), new: b"aBCd".to_vec() },
-            Conflict { offset: 8, old: b"ij".to_vec(), new: b"iJ".to_vec() },
-        ]
-    );
+    assert_eq!(conflicts, [conflict(0, b"abcd", b"aBCd", true), conflict(8, b"ij", b"iJ", true)]);
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct InlineStatistics {
     pub resets: u64,
     /// Frames that the application made.
     pub injected: u64,
+    /// Packets whose bytes were replaced by those that their receiver's application has.
+    pub normalized: u64,
     /// Packets of stopped flows.
     pub bypassed: u64,
     /// Packets that could not be forwarded or sent: captured in part only, or refused by their port.

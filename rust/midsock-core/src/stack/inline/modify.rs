@@ -11,7 +11,7 @@ use super::InlineError;
 use crate::event::Value;
 use crate::flow::{FlowFlags, FlowId};
 use crate::inline::edit::{EditError, Edits, Leaving, Made, Replaced};
-use crate::inline::rewrite::{HeaderField, Layout, RewriteError, Target};
+use crate::inline::rewrite::{Area, HeaderField, Layout, RewriteError, Target};
 use crate::inline::{Aliases, NatError, Translation};
 use crate::port::{LinkType, Packet, PortError};
 use crate::stack::{Engine, Feed, NoFlow, Stack, Stage, Upcall};
@@ -60,6 +60,11 @@ pub(in crate::stack) enum Task {
     },
     /// It leaves: it is changed to what the other end knows.
     Leave,
+    /// Bytes of its payload are replaced by those of the stream.
+    Normalize {
+        /// Where in the stream the payload starts, urgent bytes counted.
+        start: u64,
+    },
 }
 
 /// The flows whose packets are changed.
@@ -316,6 +321,7 @@ impl<U> Stack<U> {
                 self.engine.arrive(&packet, frame, port, place, side, is_outside);
             }
             Task::Leave => self.engine.leave_translated(&packet, frame, port),
+            Task::Normalize { start } => self.engine.normalize_packet(&packet, frame, start),
         }
     }
 
@@ -376,6 +382,23 @@ impl<U> Engine<U> {
         self.current.translated = Some((self.table.id(place), side));
         self.translations.task = Some(Task::Arrive { place, side, is_outside });
         true
+    }
+
+    /// Replaces what differs in the packet at hand from the bytes that its receiver's application has, by those.
+    #[cold]
+    fn normalize_packet(&mut self, packet: &Packet, frame: &mut [u8], start: u64) {
+        let decoded = self.ahead.at(self.current.packet);
+        let Some(layout) = Layout::of(frame, decoded.outcome, &decoded.segment, packet.checksum) else {
+            return;
+        };
+        let payload = usize::from(decoded.segment.payload);
+        for conflict in self.current.conflicts.iter().filter(|conflict| conflict.old_stands) {
+            let at = payload + conflict.offset.wrapping_sub(start) as usize;
+            layout.put(frame, Area::Tcp, at, &conflict.old);
+        }
+        if let Some(outbox) = &mut self.outbox {
+            outbox.statistics.normalized += 1;
+        }
     }
 
     /// Drops the datagram at hand if its flow's packets are changed: what its fragments say cannot be. It is as if lost

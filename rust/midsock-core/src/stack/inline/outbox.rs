@@ -24,7 +24,7 @@ struct Made {
 /// What becomes of the packets of the burst at hand, and what goes out besides them.
 pub(in crate::stack) struct Outbox {
     /// Packets go from one port to the other; else nothing is forwarded.
-    pub(super) is_bridge: bool,
+    pub(in crate::stack) is_bridge: bool,
     /// By the packet's place in the burst.
     verdicts: [Verdict; BURST],
     /// Whether any of those says anything but to forward.
@@ -99,7 +99,7 @@ impl Outbox {
     }
 
     /// Gives a verdict on a packet of the burst; a stronger one stays.
-    pub(super) fn put(&mut self, packet: usize, verdict: Verdict) {
+    pub(in crate::stack) fn put(&mut self, packet: usize, verdict: Verdict) {
         if let Some(kept) = self.verdicts.get_mut(packet) {
             *kept = verdict.max(*kept);
             self.is_touched = true;

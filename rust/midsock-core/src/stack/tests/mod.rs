@@ -1,5 +1,6 @@
 //! Whole conversations through the stack, with the exact list of events that they come to.
 
+mod content;
 mod emergency;
 mod end;
 mod events;
@@ -18,7 +19,7 @@ use std::fmt::Write as _;
 
 use self::talk::Talk;
 use super::*;
-use crate::event::{Action, HandlerId, MonitorId, MonitorKind, Registration, StreamSettings};
+use crate::event::{Action, Field, HandlerId, MonitorId, MonitorKind, Registration, StreamSettings, Value};
 use crate::port::{Frame, MemoryPort};
 use crate::scope::Scope;
 use crate::tcp::State;
@@ -66,6 +67,16 @@ fn line(stack: &Stack<u32>, upcall: &Upcall) -> String {
         }
         EventDetail::End(reason) => write!(line, " {}", reason.name()),
         EventDetail::Anomaly(anomaly) => write!(line, " {side} {}", anomaly.name()),
+        EventDetail::Conflict { offset, length, .. } => {
+            write!(line, " {side} different_content {offset}+{length} ").unwrap();
+            let new = stack.data(upcall).escape_ascii();
+            let old = |value: Option<Value<'_>>| match value {
+                Some(Value::Bytes(old)) => format!("{} > {new}", old.escape_ascii()),
+                _ => String::new(),
+            };
+            line += &stack.field(upcall, Field::OldData, old);
+            Ok(())
+        }
         EventDetail::Timer(token) => write!(line, " {token}"),
     }
     .unwrap();
