@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import midsock as ms
 from midsock import CLIENT, SERVER, Side
 
-FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR, AE = (1 << bit for bit in range(9))
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -67,8 +67,8 @@ def tcp_frame(  # noqa: PLR0917 (the order of the header)
         destination.port,
         seq % 2**32,
         ack % 2**32,
-        offset << 4,
-        flags,
+        offset << 4 | flags >> 8,
+        flags & 0xFF,
         window,
         0,
         urgent,

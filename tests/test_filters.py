@@ -88,6 +88,7 @@ def test_an_event_gives_every_field_in_the_type_it_has() -> None:
         "ip.version": 4,
         "ip.ttl": 61,
         "ip.tos": 0x28,
+        "ip.ecn": 0,
         "tcp.sport": 40_000,
         "tcp.dport": 80,
         "tcp.seq": 1_001,
@@ -102,6 +103,7 @@ def test_an_event_gives_every_field_in_the_type_it_has() -> None:
         "tcp.urg": False,
         "tcp.ece": False,
         "tcp.cwr": False,
+        "tcp.ae": False,
         "tcp.length": len(body),
         "tcp.urgent": 0,
         "tcp.mss": None,
@@ -135,6 +137,7 @@ def test_an_event_gives_every_field_in_the_type_it_has() -> None:
         "event.partial": None,
         "event.anomaly": None,
         "event.data": body,
+        "event.old_data": None,
         **{
             f"{end}.{name}": value
             for end in ("client", "sender")

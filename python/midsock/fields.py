@@ -35,6 +35,8 @@ class _Ip:
     """Time to live (IPv4) or hop limit (IPv6)."""
     tos: Final = Field("ip.tos")
     """Type of service (IPv4) or traffic class (IPv6): DSCP and ECN."""
+    ecn: Final = Field("ip.ecn")
+    """Its last two bits, ECN (RFC 3168): 0 not capable, 1 and 2 capable, 3 congestion experienced."""
 
 
 class _Tcp:
@@ -68,6 +70,8 @@ class _Tcp:
     """The ECE bit."""
     cwr: Final = Field("tcp.cwr")
     """The CWR bit."""
+    ae: Final = Field("tcp.ae")
+    """The AE bit of accurate ECN, formerly NS."""
     length: Final = Field("tcp.length")
     """Payload bytes on the wire."""
     urgent: Final = Field("tcp.urgent")

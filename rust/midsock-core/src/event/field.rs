@@ -165,6 +165,8 @@ pub enum Field {
     IpTtl,
     /// IPv4 type of service or IPv6 traffic class: DSCP and ECN.
     IpTos,
+    /// The last two bits of those: explicit congestion notification.
+    IpEcn,
     /// Source port of the packet.
     SourcePort,
     /// Destination port of the packet.
@@ -193,6 +195,8 @@ pub enum Field {
     Ece,
     /// CWR.
     Cwr,
+    /// AE, formerly NS.
+    Ae,
     /// Payload bytes on the wire.
     TcpLength,
     /// Urgent pointer.
@@ -265,7 +269,7 @@ pub enum Field {
     Endpoint(End, EndField),
 }
 
-const NAMED: [(Field, &str, Type); 57] = [
+const NAMED: [(Field, &str, Type); 59] = [
     (Field::EthSource, "eth.src", Type::Mac),
     (Field::EthDestination, "eth.dst", Type::Mac),
     (Field::Vlan, "eth.vlan", Type::U16),
@@ -275,6 +279,7 @@ const NAMED: [(Field, &str, Type); 57] = [
     (Field::IpVersion, "ip.version", Type::U8),
     (Field::IpTtl, "ip.ttl", Type::U8),
     (Field::IpTos, "ip.tos", Type::U8),
+    (Field::IpEcn, "ip.ecn", Type::U8),
     (Field::SourcePort, "tcp.sport", Type::U16),
     (Field::DestinationPort, "tcp.dport", Type::U16),
     (Field::Seq, "tcp.seq", Type::U32),
@@ -289,6 +294,7 @@ const NAMED: [(Field, &str, Type); 57] = [
     (Field::Urg, "tcp.urg", Type::Bool),
     (Field::Ece, "tcp.ece", Type::Bool),
     (Field::Cwr, "tcp.cwr", Type::Bool),
+    (Field::Ae, "tcp.ae", Type::Bool),
     (Field::TcpLength, "tcp.length", Type::U32),
     (Field::TcpUrgent, "tcp.urgent", Type::U16),
     (Field::TcpMss, "tcp.mss", Type::U16),
@@ -426,6 +432,7 @@ impl Field {
             Field::IpVersion => int(segment.version),
             Field::IpTtl => int(segment.ttl(frame)),
             Field::IpTos => int(segment.tos(frame)),
+            Field::IpEcn => int(segment.tos(frame) & 3),
             Field::SourcePort => int(segment.source_port(frame)),
             Field::DestinationPort => int(segment.destination_port(frame)),
             Field::Seq => int(segment.seq),
@@ -440,6 +447,7 @@ impl Field {
             Field::Urg => flag(TcpFlags::URG),
             Field::Ece => flag(TcpFlags::ECE),
             Field::Cwr => flag(TcpFlags::CWR),
+            Field::Ae => flag(TcpFlags::AE),
             Field::TcpLength => int(segment.length),
             Field::TcpUrgent => int(segment.urgent(frame)),
             Field::TcpMss => option(|options| options.mss.map(u64::from)),

@@ -37,6 +37,8 @@ pub struct FlowTable<U> {
     statistics: FlowStatistics,
     /// Where the search for a flow to evict goes on.
     hand: u32,
+    /// Whose turn it is to be looked at for idleness.
+    turn: u32,
 }
 
 impl<U> FlowTable<U> {
@@ -51,6 +53,7 @@ impl<U> FlowTable<U> {
             wheel: TimerWheel::new(),
             statistics: FlowStatistics::default(),
             hand: 0,
+            turn: 0,
         }
     }
 
@@ -215,8 +218,8 @@ impl<U> FlowTable<U> {
 
     /// The next place in turn, if there is a flow in it.
     pub(crate) fn turn(&mut self) -> Option<u32> {
-        let place = self.hand.checked_rem(self.flows.len() as u32)?;
-        self.hand = place + 1;
+        let place = self.turn.checked_rem(self.flows.len() as u32)?;
+        self.turn = place + 1;
         self.flows[place].flags.any(FlowFlags::LIVE).then_some(place)
     }
 

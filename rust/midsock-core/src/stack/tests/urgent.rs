@@ -41,7 +41,12 @@ fn the_urgent_byte_is_in_the_stream_or_not_as_the_policy_says() {
         assert_eq!(records[0].sides[0].offset, 7);
         bench(Urgent::Drop).expect(
             &telnet(isn),
-            &["ANOMALY client urgent_data", "GAP client 0+5", "NEW_DATA client 5+2 ef"],
+            &[
+                "ANOMALY client urgent_data",
+                "ANOMALY server ack_unseen",
+                "GAP client 0+5",
+                "NEW_DATA client 5+2 ef",
+            ],
         );
     }
 }
