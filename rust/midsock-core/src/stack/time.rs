@@ -88,6 +88,10 @@ impl<U> Engine<U> {
         self.end_lingering();
         let mut fired = std::mem::take(&mut self.timers.fired);
         self.table.wheel.advance(self.now, &mut fired);
+        // What one timer does may end other flows: none may take a timer of its own for set that has fired.
+        for place in fired.iter().filter(|place| **place < emergency::TIMER) {
+            self.table.extra_mut(*place as u32).timer = None;
+        }
         for place in fired.drain(..) {
             match place {
                 fragments::TIMER => self.expire_fragments(),
@@ -113,8 +117,11 @@ impl<U> Engine<U> {
     /// The timer of a flow fired: gives up missing bytes, ends the flow if it has been idle for too long, and sets the
     /// timer anew.
     fn look_after(&mut self, place: u32) {
-        self.table.extra_mut(place).timer = None;
         let flow = self.table.flow(place);
+        if !flow.flags.any(FlowFlags::LIVE) || self.table.extra(place).timer.is_some() {
+            // What another timer did has settled it.
+            return;
+        }
         if flow.reason == Some(EndReason::Stopped) || flow.flags.any(FlowFlags::CUT) {
             if self.idle_deadline(place) <= self.now {
                 return self.free(place);
