@@ -118,6 +118,12 @@ impl<U> Engine<U> {
         }
     }
 
+    /// Whether a flow whose end is being told goes as soon as its handlers have run.
+    pub(super) fn is_making_room(&self) -> bool {
+        let is_kept = |place: &u32| self.table.flow(*place).flags.any(FlowFlags::CUT);
+        self.endings.told.iter().any(|place| !is_kept(place))
+    }
+
     /// Frees a flow of no further use; its record goes behind those of flows that ended before.
     pub(super) fn free(&mut self, place: u32) {
         if let Some(record) = self.remove(place) {

@@ -331,6 +331,9 @@ impl<U> Engine<U> {
         if self.config.full == FullPolicy::Ignore {
             return false;
         }
+        if self.is_making_room() {
+            return true;
+        }
         let now = self.now;
         let over = self.table.search(SEARCH, Flow::lingers);
         let victim = over
