@@ -121,6 +121,7 @@ def refuse_to_overwrite(source: str, output: str, hint: str) -> None:
 def open_socket(stack: ms.Stack, filter_: str, *, digest: bool = False) -> ms.MonitorSocket:
     """Watch the flows that match a filter; a wrong one is an error of the command line."""
     try:
-        return stack.socket(ms.MONITOR_STREAM, filter=filter_, digest=digest)
+        # As other tools show streams: with their urgent bytes.
+        return stack.socket(ms.MONITOR_STREAM, filter=filter_, digest=digest, urgent="inline")
     except ms.FilterError as error:
         raise click.BadParameter(str(error), param_hint="--filter") from error
