@@ -42,7 +42,7 @@ def flows_of(capture: str) -> list[dict[str, Any]]:
     """Give the records of a capture, as `midsock flows` does."""
     # tshark does not look at checksums, so that its streams hold what hosts refused.
     with open_stack(str(CORPUS / capture), "ignore") as stack:
-        stack.socket(digest=True)
+        stack.socket(digest=True, urgent="inline")
         return [json.loads(record.to_json()) for record in stack.flows()]
 
 

@@ -111,7 +111,7 @@ def digests(lines: list[str], first: str) -> list[dict[str, Any]]:
 def flows_of(path: pathlib.Path) -> list[dict[str, Any]]:
     """Give midsock's flows."""
     with open_stack(str(path), "ignore") as stack:
-        stack.socket(digest=True)
+        stack.socket(digest=True, urgent="inline")
         return [json.loads(record.to_json()) for record in stack.flows()]
 
 
