@@ -422,7 +422,7 @@ def test_event_that_is_kept_keeps_what_it_says() -> None:
         (
             {"timeouts": {"handshake": 1}},
             ValueError,
-            "opening, established, closing, linger, gap or fragments",
+            "opening, established, closing, linger, gap, hole or fragments",
         ),
         ({"timeouts": {"opening": -1}}, ValueError, "0 or more"),
         ({"timeouts": {"opening": float("nan")}}, ValueError, "0 or more"),
