@@ -174,9 +174,13 @@ def pipe_blocks_when_full() -> None:
     a, b = Port("p{1"), Port("p}1")
     a.send(*[b"x"] * a.tx.available)
     assert a.poll(select.POLLOUT, 50) == 0
-    threading.Timer(0.1, b.receive).start()
-    threading.Timer(0.2, b.rxsync).start()
+    timers = [threading.Timer(0.1, b.receive), threading.Timer(0.2, b.rxsync)]
+    for timer in timers:
+        timer.start()
     assert a.poll(select.POLLOUT) == select.POLLOUT
+    # What they look at must still be mapped.
+    for timer in timers:
+        timer.join()
     a.close()
     b.close()
 
