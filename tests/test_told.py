@@ -104,7 +104,13 @@ CASES: dict[str, Talk] = {
     "bad_window_scale": Talk().send(CLIENT, SYN, seq=1_000, options=MSS_1460 + bytes([1, 3, 3, 15])),
     "urgent_data": opened().send(CLIENT, ACK | 32, b"x", urgent=1),
     "data_before_start": opened().send(CLIENT, ACK, b"abc", seq=990),
+    "urgent_limit": repeated(opened(), 5_000, lambda talk, _: talk.send(CLIENT, ACK | 32, b"x", urgent=1)),
+    "gap_without_ack": opened().client(b"x", lost=True).client(b"y").wait(60).send(SERVER, ack=1_001),
+    "closed_incomplete": opened().client(b"x", lost=True).client(b"y").rst(SERVER),
     "one_sided": Talk().syn().send(CLIENT).client(b"x").client(b"y"),
+    "synack_without_flow": Talk().synack(),
+    "fin_without_flow": Talk().send(CLIENT, FIN | ACK),
+    "rst_without_flow": Talk().rst(CLIENT),
 }
 
 
