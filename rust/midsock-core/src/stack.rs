@@ -634,6 +634,10 @@ impl<U> Engine<U> {
             if flow.ends.iter().all(|end| end.flags.all(Flags::SYN | Flags::ACKED)) {
                 flow.flags.set(FlowFlags::HANDSHAKE);
             }
+            if self.timeouts().established < self.timeouts().opening {
+                // From here on it may be idle for less long.
+                self.watch_idle(place);
+            }
             let side = self.current.side;
             self.raise(Some(feed), place, Kind::ConnSetup, Hook::PostTcp, side, EventDetail::None);
         }
