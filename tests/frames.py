@@ -91,6 +91,29 @@ def tcp_frame(  # noqa: PLR0917 (the order of the header)
     return macs + tags + struct.pack("!H", ether_type) + ip + segment
 
 
+#: Bytes of an Ethernet header.
+ETHER = 14
+
+
+def parts(frame: bytes) -> tuple[bytes, bytes, bytes]:
+    """Give Ethernet header, IP header and what is in the IP packet, without padding."""
+    packet = frame[ETHER:]
+    if packet[0] >> 4 == 4:
+        start, end = (packet[0] & 15) * 4, struct.unpack_from("!H", packet, 2)[0]
+    else:
+        start, end = 40, 40 + struct.unpack_from("!H", packet, 4)[0]
+    return frame[:ETHER], packet[:start], packet[start:end]
+
+
+def ipv4(header: bytes, length: int, identification: int, fragment_field: int) -> bytes:
+    """Give an IPv4 header like another, for `length` bytes."""
+    header = (
+        header[:2] + struct.pack("!HHH", len(header) + length, identification, fragment_field) + header[8:]
+    )
+    header = header[:10] + bytes(2) + header[12:]
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+
+
 def udp_frame(payload: bytes = b"x") -> bytes:
     """Build an Ethernet frame of a UDP datagram without checksum."""
     udp = struct.pack("!HHHH", 5353, 5353, 8 + len(payload), 0) + payload

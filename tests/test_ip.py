@@ -7,8 +7,7 @@ from typing import Literal, get_args
 
 import midsock as ms
 import pytest
-from frames import ACK, PSH, Packet, Talk
-from mangle import ipv4, parts
+from frames import ACK, PSH, Packet, Talk, ipv4, parts
 from midsock import CLIENT
 
 Policy = Literal["first", "last", "bsd", "bsd_right", "linux", "windows", "solaris"]
